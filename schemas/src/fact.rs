@@ -1,0 +1,114 @@
+//! The bodies of facts. A fact is recorded once and never changed; all else is a fold over facts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::Message;
+use crate::id::RunId;
+use crate::name::Member;
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+use crate::stamp::Stamp;
+use crate::trace::TraceContext;
+use crate::verdict::{Counts, Verdict};
+
+/// `submitted`: the run exists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The run.
+    pub run: RunId,
+    /// The flow's name, for lists that don't load the plan.
+    pub flow: String,
+    /// The [`Plan`](crate::plan::Plan) as JSON.
+    pub plan: Payload,
+    /// When, by the submitter's clock; what follows counts from the stream's time.
+    pub submitted: Stamp,
+    /// Who, as `user@host`.
+    pub by: String,
+    /// The run's span.
+    pub trace: TraceContext,
+    /// CI's span, when it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<TraceContext>,
+}
+
+/// `cancelled-<n>`: somebody asked to end the run early.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Who, as `user@host`.
+    pub by: String,
+    /// Why: a command, Ctrl-C, SIGTERM, the deadline.
+    pub reason: String,
+    /// What becomes of jobs that have no verdict yet: cancelled, or lost at the deadline.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// What ended a run early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Somebody asked for it.
+    #[default]
+    Asked,
+    /// It took longer than its deadline.
+    Deadline,
+}
+
+/// `finished`: every job has a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// The run's verdict.
+    pub verdict: Verdict,
+    /// Verdicts of its jobs.
+    pub counts: Counts,
+    /// The flow's outputs, when all of them could be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Payload>,
+}
+
+/// `start-<n>`: a worker is about to execute what was delivered before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Who.
+    pub worker: Member,
+    /// When.
+    pub started: Stamp,
+}
+
+/// `ended`: the outcomes of the attempts in one job message; never empty.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// One an attempt.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Message for Submitted {
+    const KIND: &'static str = "submitted";
+}
+impl Message for Cancelled {
+    const KIND: &'static str = "cancelled";
+}
+impl Message for Finished {
+    const KIND: &'static str = "finished";
+}
+impl Message for Started {
+    const KIND: &'static str = "started";
+}
+impl Message for Ended {
+    const KIND: &'static str = "ended";
+}
+
+/// A fact with its body, as a fold takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// See [`Submitted`].
+    Submitted(Box<Submitted>),
+    /// See [`Cancelled`]; the number counts the asks from 1.
+    Cancelled(u32, Cancelled),
+    /// See [`Finished`].
+    Finished(Finished),
+    /// See [`Started`].
+    Started(Started),
+    /// See [`Ended`].
+    Ended(Ended),
+}
