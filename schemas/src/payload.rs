@@ -12,9 +12,27 @@ pub const INLINE_LIMIT: usize = 64 * 1024;
 pub const CHUNK: usize = 512 * 1024;
 
 /// JSON text, kept as bytes: it crosses publisher, worker and runner without being parsed again.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// In MessagePack it is binary, in human-readable formats a text.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Json(Bytes);
+
+impl Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.serialize_str(&String::from_utf8_lossy(&self.0)),
+            false => serializer.serialize_bytes(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.is_human_readable() {
+            true => String::deserialize(deserializer).map(|text| Self(text.into())),
+            false => Bytes::deserialize(deserializer).map(Self),
+        }
+    }
+}
 
 impl Json {
     /// The text of a value.

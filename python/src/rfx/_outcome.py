@@ -1,0 +1,151 @@
+"""How an attempt ended: the outcome, and the rules that make one of a result or an exception."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from rfx._context import Assertion, Context
+from rfx._errors import MISSING, Failed, OutputError, Skipped
+from rfx._output import Json, encode, shown
+
+if TYPE_CHECKING:
+    from traceback import TracebackException
+
+Kind = Literal["passed", "failed", "error", "skipped"]
+
+MAX_BODY: Final = 64 << 20
+"""Bytes of input or output that a frame carries."""
+
+_MAX_TEXT: Final = 64 << 10
+_NOT_THE_AUTHORS: Final = (str(Path(__file__).parent), "<frozen importlib", *importlib.__path__)
+
+
+class Error(NamedTuple):
+    """Why an attempt did not pass, as people read it."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+    diff: str | None = None
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended. `body` is the output as JSON, empty when there is none."""
+
+    kind: Kind
+    body: bytes = b""
+    error: Error | None = None
+    assertions: tuple[Assertion, ...] = ()
+
+    @property
+    def output(self) -> Json:
+        """The output, None when there is none."""
+        return json.loads(self.body) if self.body else None
+
+
+def of_result(value: object, ctx: Context) -> Outcome:
+    """Judge an attempt whose function returned."""
+    assertions = tuple(ctx.assertions)
+    try:
+        body = encode(value)
+    except OutputError as problem:
+        return Outcome("error", b"", Error("OutputError", str(problem)), assertions)
+    if len(body) > MAX_BODY:
+        text = f"the output has {len(body):,} bytes; at most {MAX_BODY:,} are carried"
+        return Outcome("error", b"", Error("OutputError", text), assertions)
+    broken = [assertion for assertion in assertions if not assertion.passed]
+    if broken:
+        return Outcome("failed", body, _of_assertions(broken, len(assertions)), assertions)
+    return Outcome("passed", body, None, assertions)
+
+
+def of_exception(problem: BaseException, ctx: Context) -> Outcome:
+    """Judge an attempt whose function raised."""
+    assertions = tuple(ctx.assertions)
+    if isinstance(problem, Skipped):
+        return Outcome("skipped", b"", Error("Skipped", _message(problem)), assertions)
+    diff = None
+    if isinstance(problem, Failed) and problem.expected is not MISSING and problem.seen is not MISSING:
+        expected, seen = shown(problem.expected), shown(problem.seen)
+        diff = difference(expected, seen)
+        assertions = (*assertions, Assertion("fail", False, expected, seen, _message(problem)))
+    kind: Kind = "failed" if isinstance(problem, AssertionError) else "error"
+    error = Error(type(problem).__name__, _message(problem), cut_traceback(problem), diff)
+    return Outcome(kind, b"", error, assertions)
+
+
+def refused(problem: Exception) -> Outcome:
+    """Judge an attempt that did not reach its function."""
+    return Outcome("error", b"", Error(type(problem).__name__, str(problem)))
+
+
+def difference(expected: object, seen: object) -> str:
+    """Compare two JSON values line by line, as a unified diff."""
+    import difflib  # only needed for a failure, and slow to import
+
+    before, after = (
+        json.dumps(side, indent=2, sort_keys=True, ensure_ascii=False).splitlines() for side in (expected, seen)
+    )
+    lines = difflib.unified_diff(before, after, "expected", "seen", lineterm="")
+    return _shorten("\n".join(lines))
+
+
+def cut_traceback(problem: BaseException) -> str:
+    """Format an exception with the frames of its author only, not those of rfx around them."""
+    import traceback
+
+    report = traceback.TracebackException.from_exception(problem)
+    _cut(report, set())
+    return _shorten("".join(report.format()))
+
+
+def _cut(report: TracebackException | None, seen: set[int]) -> None:
+    """Drop our frames from an exception and from those that it came from."""
+    if report is None or id(report) in seen:
+        return
+    seen.add(id(report))
+    frames = [frame for frame in report.stack if not frame.filename.startswith(_NOT_THE_AUTHORS)]
+    while len(frames) > 1 and "/asyncio/" in frames[0].filename:
+        frames.pop(0)
+    report.stack[:] = frames
+    for other in (report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())):
+        _cut(other, seen)
+
+
+def _of_assertions(broken: list[Assertion], count: int) -> Error:
+    """Sum up the soft assertions that did not hold."""
+    lines = [f"{len(broken)} of {count} expectations did not hold"]
+    lines += [f"{one.label}: {one.message or 'seen is not what was expected'}" for one in broken]
+    diffs = [f"{one.label}\n{difference(one.expected, one.seen)}" for one in broken]
+    return Error("Failed", _shorten("\n".join(lines)), None, _shorten("\n".join(diffs)))
+
+
+def _message(problem: BaseException) -> str:
+    """Say what an exception says; a bare `assert` says its own source."""
+    try:
+        text = str(problem)
+    except Exception:  # an exception that cannot be printed is still reported
+        return f"<{type(problem).__name__} that cannot be printed>"
+    if not text and type(problem) is AssertionError:
+        text = _source_line(problem)
+    return _shorten(text)
+
+
+def _source_line(problem: BaseException) -> str:
+    import linecache
+
+    last = problem.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip() if last else ""
+
+
+def _shorten(text: str) -> str:
+    """Keep the start and the end of a long text."""
+    if len(text) <= _MAX_TEXT:
+        return text
+    half = _MAX_TEXT // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
