@@ -9,7 +9,7 @@ mod expression;
 mod scope;
 mod template;
 
-pub use check::{Check, diff};
+pub use check::{Check, Expected, diff};
 pub use expression::{EvalError, Expression, ParseError, Path};
 pub use scope::Scope;
 pub use template::{Template, TemplateError};

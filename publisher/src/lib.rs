@@ -1,1 +1,8 @@
-//! placeholder
+//! The publisher: submits runs, drives them, and answers about them. The only role that publishes jobs.
+
+pub mod catalogue;
+pub mod drive;
+pub mod find;
+pub mod progress;
+pub mod serve;
+pub mod submit;

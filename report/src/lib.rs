@@ -12,8 +12,11 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod pick;
+mod recorder;
 pub mod summary;
 mod text;
 
 #[cfg(test)]
 mod fixtures;
+
+pub use recorder::Recorder;

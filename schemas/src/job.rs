@@ -9,6 +9,7 @@ use crate::encoding::Message;
 use crate::id::{Attempt, JobId, RunId};
 use crate::name::{Function, Version};
 use crate::payload::Payload;
+use crate::plan::Phase;
 use crate::stamp::{Stamp, micros};
 use crate::trace::TraceContext;
 
@@ -25,6 +26,8 @@ pub struct JobMessage {
     pub flow: String,
     /// The step, as `steps.device`.
     pub step: String,
+    /// Its phase: what a cancel stops, and what it lets run.
+    pub phase: Phase,
     /// The function to call.
     pub function: Function,
     /// Which version of it; none takes what the worker has.

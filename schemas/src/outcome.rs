@@ -107,6 +107,10 @@ pub mod kind {
     pub const CRASHED: &str = "Crashed";
     /// No worker of the group could serve the job.
     pub const UNSERVED: &str = "unserved";
+    /// Nobody served the function within the step's queue timeout.
+    pub const NO_WORKER: &str = "no worker";
+    /// The broker did not take the job.
+    pub const BROKER: &str = "broker";
     /// The job was delivered too often without an outcome.
     pub const POISON: &str = "poison";
     /// The run's deadline passed first.

@@ -129,6 +129,11 @@ impl Topology {
         Self { ack_wait, ..self }
     }
 
+    /// How long a delivery is a worker's own without a heartbeat.
+    pub fn ack_wait(&self) -> Duration {
+        self.ack_wait
+    }
+
     /// The subjects of the namespace.
     pub fn subjects(&self) -> Subjects {
         Subjects::new(self.namespace.clone())

@@ -12,6 +12,7 @@ use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Assertion, Failure, Outcome};
 use rfx_schemas::payload::{BlobRef, Json, Payload};
+use rfx_schemas::plan::Phase;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::trace::TraceContext;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
@@ -67,6 +68,7 @@ fn job() {
         run: run(),
         flow: "host_vulnerabilities".to_owned(),
         step: "steps.device".to_owned(),
+        phase: Phase::Main,
         function: "devices.populate".parse().expect("a function"),
         version: Some("1".parse().expect("a version")),
         expect: vec!["output.ok".to_owned()],

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, jetstream};
+use rfx_config::settings::Nats;
+use rfx_schemas::name::Member;
+use rfx_schemas::stamp::Stamp;
 use rfx_schemas::topology::{SERVER_FLOOR, Topology};
 use tokio::sync::watch;
 
@@ -15,41 +18,6 @@ use crate::{ANSWER, Inner, Transport};
 /// Messages that may wait in a client for the socket, and in a subscription for its reader. Bounded
 /// by what a pull asks for, so this is headroom, not a queue.
 const CAPACITY: usize = 65_536;
-
-/// How to reach NATS. Credentials are never shown.
-#[derive(Clone, Default)]
-pub struct Endpoint {
-    /// Server URLs, comma-separated.
-    pub url: String,
-    /// User and password.
-    pub user: Option<(String, String)>,
-    /// A token.
-    pub token: Option<String>,
-    /// A credentials file (JWT and seed).
-    pub credentials: Option<PathBuf>,
-    /// A file that holds an nkey seed.
-    pub nkey: Option<PathBuf>,
-    /// Certificate authorities to trust besides the system's, PEM.
-    pub ca: Option<PathBuf>,
-    /// Client certificate and its key, PEM.
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Whether TLS is a must.
-    pub tls: bool,
-    /// First token of reply subjects, for accounts that give each user its own.
-    pub inbox_prefix: Option<String>,
-    /// JetStream domain, to reach a hub through a leaf node.
-    pub domain: Option<String>,
-    /// What the server's connection list shows.
-    pub name: String,
-    /// Longest wait for the first connection.
-    pub timeout: Duration,
-}
-
-impl std::fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Endpoint({}, {})", self.url, self.identity())
-    }
-}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -97,88 +65,93 @@ pub enum ConnectError {
     Server(#[from] TransportError),
 }
 
-impl Endpoint {
-    /// As whom the connection comes, without secrets.
-    fn identity(&self) -> String {
-        match (&self.user, &self.credentials, &self.nkey, &self.token) {
-            (Some((user, _)), ..) => format!("user {user} and the password"),
-            (_, Some(path), ..) => format!("the credentials in {}", path.display()),
-            (_, _, Some(path), _) => format!("the nkey in {}", path.display()),
-            (.., Some(_)) => "the token".to_owned(),
-            _ => "a connection without credentials".to_owned(),
-        }
-    }
-
-    async fn options(&self) -> Result<ConnectOptions, ConnectError> {
-        let mut options = ConnectOptions::new()
-            .name(&self.name)
-            .client_capacity(CAPACITY)
-            .subscription_capacity(CAPACITY)
-            .ping_interval(Duration::from_secs(5))
-            .connection_timeout(self.timeout)
-            .require_tls(self.tls);
-        if let Some((user, password)) = &self.user {
-            options = options.user_and_password(user.clone(), password.clone());
-        }
-        if let Some(token) = &self.token {
-            options = options.token(token.clone());
-        }
-        let file = |what, path: &PathBuf, error: std::io::Error| ConnectError::File {
-            what,
-            path: path.clone(),
-            reason: error.to_string(),
-        };
-        if let Some(path) = &self.credentials {
-            options =
-                options.credentials_file(path).await.map_err(|e| file("the credentials file", path, e))?;
-        }
-        if let Some(path) = &self.nkey {
-            let seed = tokio::fs::read_to_string(path).await.map_err(|e| file("the nkey file", path, e))?;
-            options = options.nkey(seed.trim().to_owned());
-        }
-        for path in self.ca.iter().chain(self.certificate.iter().flat_map(|(c, k)| [c, k])) {
-            tokio::fs::metadata(path).await.map_err(|e| file("the TLS file", path, e))?;
-        }
-        if let Some(ca) = &self.ca {
-            options = options.add_root_certificates(ca.clone());
-        }
-        if let Some((certificate, key)) = &self.certificate {
-            options = options.add_client_certificate(certificate.clone(), key.clone());
-        }
-        if let Some(prefix) = &self.inbox_prefix {
-            options = options.custom_inbox_prefix(prefix);
-        }
-        Ok(options)
+/// As whom a connection comes, without secrets.
+fn identity(nats: &Nats) -> String {
+    match (&nats.user, &nats.credentials, &nats.nkey, &nats.token) {
+        (Some(user), ..) => format!("user {user} and the password"),
+        (_, Some(path), ..) => format!("the credentials in {}", path.display()),
+        (_, _, Some(path), _) => format!("the nkey in {}", path.display()),
+        (.., Some(_)) => "the token".to_owned(),
+        _ => "a connection without credentials".to_owned(),
     }
 }
 
+async fn options(nats: &Nats, name: &str) -> Result<ConnectOptions, ConnectError> {
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .client_capacity(CAPACITY)
+        .subscription_capacity(CAPACITY)
+        .ping_interval(Duration::from_secs(5))
+        .connection_timeout(nats.connect_timeout)
+        .require_tls(nats.tls_required);
+    if let Some(user) = &nats.user {
+        let password = nats.password.as_ref().map(|p| p.reveal().to_owned()).unwrap_or_default();
+        options = options.user_and_password(user.clone(), password);
+    }
+    if let Some(token) = &nats.token {
+        options = options.token(token.reveal().to_owned());
+    }
+    let file = |what, path: &PathBuf, error: std::io::Error| ConnectError::File {
+        what,
+        path: path.clone(),
+        reason: error.to_string(),
+    };
+    if let Some(path) = &nats.credentials {
+        options = options.credentials_file(path).await.map_err(|e| file("the credentials file", path, e))?;
+    }
+    if let Some(path) = &nats.nkey {
+        let seed = tokio::fs::read_to_string(path).await.map_err(|e| file("the nkey file", path, e))?;
+        options = options.nkey(seed.trim().to_owned());
+    }
+    for path in [&nats.tls_ca, &nats.tls_cert, &nats.tls_key].into_iter().flatten() {
+        tokio::fs::metadata(path).await.map_err(|e| file("the TLS file", path, e))?;
+    }
+    if let Some(ca) = &nats.tls_ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let (Some(certificate), Some(key)) = (&nats.tls_cert, &nats.tls_key) {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    if let Some(prefix) = &nats.inbox_prefix {
+        options = options.custom_inbox_prefix(prefix);
+    }
+    Ok(options)
+}
+
 /// Connects once; afterwards the client connects again by itself whenever it has to.
-pub async fn connect(endpoint: &Endpoint, topology: Topology) -> Result<Transport, ConnectError> {
+///
+/// `name` is what the server's list of connections shows.
+pub async fn connect(nats: &Nats, name: &str) -> Result<Transport, ConnectError> {
+    let topology = Topology::new(nats.namespace.clone(), nats.replicas).with_ack_wait(nats.ack_wait);
     let (sender, connected) = watch::channel(0);
     let complaint = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&complaint);
-    let options = endpoint.options().await?.event_callback(move |event| {
+    let options = options(nats, name).await?.event_callback(move |event| {
         note(&event, &sender, &heard);
         std::future::ready(())
     });
-    let addresses: Vec<_> = endpoint.url.split(',').map(str::trim).collect();
-    let connecting = tokio::time::timeout(endpoint.timeout, options.connect(addresses));
+    let addresses: Vec<_> = nats.url.split(',').map(str::trim).collect();
+    let connecting = tokio::time::timeout(nats.connect_timeout, options.connect(addresses));
     let client = match connecting.await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) => return Err(explain(endpoint, &error)),
+        Ok(Err(error)) => return Err(explain(nats, &error)),
         Err(_) => {
-            let reason = format!("no answer within {} s", endpoint.timeout.as_secs());
-            return Err(ConnectError::Refused { url: endpoint.url.clone(), reason });
+            let reason = format!("no answer within {} s", nats.connect_timeout.as_secs());
+            return Err(ConnectError::Refused { url: nats.url.clone(), reason });
         }
     };
-    let (js, api) = match &endpoint.domain {
+    let (js, api) = match &nats.domain {
         Some(domain) => (jetstream::with_domain(client.clone(), domain), format!("$JS.{domain}.API")),
         None => (jetstream::new(client.clone()), "$JS.API".to_owned()),
     };
     let publisher = Publisher::start(client.clone()).await?;
     let subjects = topology.subjects();
-    let server = endpoint.url.clone();
-    let inner = Inner { client, js, api, topology, subjects, publisher, connected, complaint, server };
+    let server = nats.url.clone();
+    // Whole runs have fewer processes than a microsecond's digits tell apart.
+    let salt = Stamp::now().as_micros() as u32;
+    let member = Member::for_process(&rfx_config::process::host(), std::process::id(), salt);
+    let inner =
+        Inner { client, js, api, topology, subjects, publisher, connected, complaint, server, member };
     let transport = Transport { inner: Arc::new(inner) };
     transport.check_version()?;
     transport.check_jetstream().await?;
@@ -197,22 +170,22 @@ fn note(event: &Event, connected: &watch::Sender<u64>, complaint: &Mutex<Option<
     }
 }
 
-fn explain(endpoint: &Endpoint, error: &async_nats::ConnectError) -> ConnectError {
+fn explain(nats: &Nats, error: &async_nats::ConnectError) -> ConnectError {
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         reason = inner.to_string();
         source = inner.source();
     }
-    let url = endpoint.url.clone();
+    let url = nats.url.clone();
     match error.kind() {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-            ConnectError::Credentials { url, identity: endpoint.identity() }
+            ConnectError::Credentials { url, identity: identity(nats) }
         }
         ConnectErrorKind::Tls => ConnectError::Tls { url, reason },
         // A wrong user or password ends the handshake with this text and the kind Io.
         _ if reason.to_lowercase().contains("authorization") => {
-            ConnectError::Credentials { url, identity: endpoint.identity() }
+            ConnectError::Credentials { url, identity: identity(nats) }
         }
         _ => ConnectError::Refused { url, reason },
     }

@@ -9,6 +9,7 @@ use rfx_schemas::id::RunId;
 use rfx_schemas::name::Member;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{AttemptFact, FactSubject, RunFact};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::delivery::stamp;
@@ -37,6 +38,8 @@ pub struct Entry {
     pub sequence: u64,
     /// When the stream stored it: the clock that folds go by.
     pub at: Stamp,
+    /// How many more were waiting behind it: at 0 the reader has caught up.
+    pub pending: u64,
     /// What its subject says.
     pub subject: FactSubject,
     /// Its body, or why it cannot be read.
@@ -48,8 +51,15 @@ pub struct Entry {
 #[error("{0}")]
 pub struct Unreadable(String);
 
-/// Reads facts in order, going on by itself after reconnects and lost consumers.
+/// Reads facts in order, going on by itself after reconnects and lost consumers. The reading is
+/// done by a task of its own, so that waiting here is safe to cancel; it ends with this handle.
 pub struct FactReader {
+    batches: mpsc::Receiver<Result<Vec<Entry>, TransportError>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// The task's state.
+struct Reading {
     transport: Transport,
     scope: Scope,
     name: String,
@@ -69,7 +79,7 @@ impl Transport {
             Scope::All => format!("facts-{me}"),
             Scope::Run(run) => format!("facts-{me}-{}", run.short()),
         };
-        FactReader {
+        let reading = Reading {
             transport: self.clone(),
             scope,
             name,
@@ -78,7 +88,10 @@ impl Transport {
             puller: None,
             delivered: 0,
             buffer: Vec::new(),
-        }
+        };
+        // A few batches ahead keep the reader busy while one is folded; more would only cost memory.
+        let (sender, batches) = mpsc::channel(4);
+        FactReader { batches, task: tokio::spawn(reading.run(sender)) }
     }
 
     /// The sequence of the last recorded fact: what a decision by time must have read.
@@ -94,13 +107,36 @@ impl Transport {
 }
 
 impl FactReader {
-    /// The sequence that the next fact has at least.
-    pub fn next_sequence(&self) -> u64 {
-        self.next
+    /// Waits for facts and adds what has come. Safe to cancel.
+    pub async fn read(&mut self, into: &mut Vec<Entry>) -> Result<(), TransportError> {
+        match self.batches.recv().await {
+            Some(batch) => into.extend(batch?),
+            // The task ends only behind an error, which was handed out before.
+            None => std::future::pending().await,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FactReader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Reading {
+    async fn run(mut self, batches: mpsc::Sender<Result<Vec<Entry>, TransportError>>) {
+        loop {
+            let mut batch = Vec::new();
+            let read = self.read(&mut batch).await.map(|()| batch);
+            let failed = read.is_err();
+            if batches.send(read).await.is_err() || failed {
+                return;
+            }
+        }
     }
 
-    /// Waits for facts and adds all that have come. Safe to cancel.
-    pub async fn read(&mut self, into: &mut Vec<Entry>) -> Result<(), TransportError> {
+    async fn read(&mut self, into: &mut Vec<Entry>) -> Result<(), TransportError> {
         loop {
             if self.puller.is_none() {
                 self.puller = Some(self.open().await?);
@@ -131,6 +167,7 @@ impl FactReader {
                 return;
             }
             self.delivered += 1;
+            let pending = info.pending;
             let (sequence, at) = (info.stream_sequence, stamp(info.published.unix_timestamp_nanos()));
             if sequence < self.next {
                 continue;
@@ -139,7 +176,7 @@ impl FactReader {
             match self.transport.subjects().parse_fact(message.subject.as_str()) {
                 Ok(subject) => {
                     let fact = body(&subject, &message.payload).map_err(|e| Unreadable(e.to_string()));
-                    into.push(Entry { sequence, at, subject, fact });
+                    into.push(Entry { sequence, at, pending, subject, fact });
                 }
                 Err(error) => tracing::warn!(%error, sequence, "left out a fact of an unknown kind"),
             }
@@ -187,16 +224,6 @@ impl FactReader {
         };
         self.delivered = 0;
         Puller::over(transport, consumer).await
-    }
-
-    /// Removes the reader's consumer from the server, which would do so after a minute.
-    pub async fn close(self) {
-        let stream = self.transport.topology().events();
-        let name = format!("{}-{}", self.name, self.made);
-        let removing = self.transport.js().delete_consumer_from_stream(name, stream);
-        if self.puller.is_some() && !matches!(timeout(ANSWER, removing).await, Ok(Ok(_))) {
-            tracing::debug!("the reader's consumer goes by itself");
-        }
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use rfx_schemas::name::Member;
 use rfx_schemas::subject::Subjects;
 use rfx_schemas::topology::Topology;
 use tokio::sync::watch;
@@ -50,6 +51,7 @@ struct Inner {
     connected: watch::Receiver<u64>,
     complaint: Arc<Mutex<Option<String>>>,
     server: String,
+    member: Member,
 }
 
 impl Transport {
@@ -71,6 +73,11 @@ impl Transport {
     /// Largest message that the server takes, in bytes.
     pub fn max_payload(&self) -> usize {
         self.inner.client.server_info().max_payload
+    }
+
+    /// What this connection's process calls itself; no other has the name.
+    pub fn member(&self) -> &Member {
+        &self.inner.member
     }
 
     /// Where the server is, for messages.

@@ -111,7 +111,7 @@ impl Puller {
         matches!(pulled, Pulled::Messages)
     }
 
-    /// Stops asking and adds what still comes, for as long as the server may still send.
+    /// Stops pulling and adds what had been sent already, to be handed back.
     pub async fn last_jobs(&mut self, patience: Duration, into: &mut Vec<Delivery>) {
         let mut buffer = Vec::new();
         self.rest(patience, &mut buffer).await;
@@ -165,10 +165,14 @@ impl Puller {
         }
     }
 
-    /// Waits out what was asked for, without asking for more: for draining.
+    /// Stops listening; the server then gives to others what was asked for here. What it had sent
+    /// already still comes, up to `patience`.
     pub(crate) async fn rest(&mut self, patience: Duration, buffer: &mut Vec<jetstream::Message>) {
+        if !matches!(timeout(patience, self.inbox.drain()).await, Ok(Ok(()))) {
+            return;
+        }
         let deadline = Instant::now() + patience;
-        while self.requested > 0 {
+        loop {
             tokio::select! {
                 message = self.inbox.next() => match message {
                     Some(message) => drop(self.take(message, buffer)),

@@ -1,1 +1,158 @@
-//! placeholder
+//! The worker: pulls jobs of its group, executes functions, records outcomes, acknowledges. It
+//! decides nothing about the flow and publishes no jobs.
+//!
+//! As a library it is the way to serve native Rust functions: fill a [`native::Registry`] and call
+//! [`run`].
+
+mod attempt;
+pub mod builtin;
+mod catalogue;
+mod expect;
+mod lane;
+pub mod native;
+mod runner;
+mod settle;
+mod site;
+mod text;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rfx_config::settings;
+use rfx_config::telemetry::Spans;
+use rfx_schemas::record::{BrokenModule, FunctionRecord, Presence, Role, function_key, presence_key};
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::topology::{Bucket, PRESENCE_EVERY};
+use rfx_transport::{Transport, TransportError};
+use tokio::task::JoinSet;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use catalogue::Catalogue;
+use native::Registry;
+pub use runner::StartError;
+use site::Site;
+
+/// Why a worker cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A pool cannot be served.
+    #[error(transparent)]
+    Pool(#[from] StartError),
+    /// The SDK cannot be laid out.
+    #[error("cannot write the Python package to the temporary folder")]
+    Sdk(#[source] std::io::Error),
+    /// NATS is not as needed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// Serves until shutdown, then drains: what was not started is handed back, what runs may end.
+pub async fn run(
+    settings: &settings::Worker,
+    transport: Transport,
+    mut registry: Registry,
+    spans: Spans,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
+    builtin::add(&mut registry).expect("the names are valid");
+    let opening = Catalogue::open(&settings.group, &registry, &settings.pools, &settings.python, sdk.path());
+    let Catalogue { functions, records, broken, pools } = opening.await?;
+    report_broken(&broken);
+    let member = transport.member().clone();
+    let site = Arc::new(Site {
+        ack_wait: transport.topology().ack_wait(),
+        transport: transport.clone(),
+        group: settings.group.clone(),
+        member: member.clone(),
+        functions,
+        pools,
+        spans,
+        max_deliveries: settings.max_deliveries,
+        draining: AtomicBool::new(false),
+        running: site::Running::default(),
+    });
+    // Before anything is announced: on a fresh server this sets the buckets up, too.
+    for queue in settings.slots.keys() {
+        transport.ensure_consumer(&settings.group, queue).await?;
+    }
+    let mut lanes = JoinSet::new();
+    for (queue, slots) in &settings.slots {
+        let (site, queue, slots) = (Arc::clone(&site), queue.clone(), *slots as usize);
+        lanes.spawn(lane::serve(site, queue, slots, settings.drain, shutdown.clone()));
+    }
+    let presence = Presence {
+        role: Role::Worker,
+        member,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        since: Stamp::now(),
+        group: Some(settings.group.clone()),
+        labels: settings.labels.clone(),
+        slots: settings.slots.clone(),
+        functions: u32::try_from(records.len()).unwrap_or(u32::MAX),
+        broken,
+        resident: false,
+    };
+    let said = tend(&site, lanes, records, presence).await;
+    for pool in &site.pools {
+        pool.close().await;
+    }
+    said.map_err(WorkerError::from)
+}
+
+/// Announces what is served, hears of cancelled runs, and waits for the lanes to end.
+async fn tend(
+    site: &Site,
+    mut lanes: JoinSet<Result<(), TransportError>>,
+    records: Vec<FunctionRecord>,
+    presence: Presence,
+) -> Result<(), TransportError> {
+    let transport = &site.transport;
+    let mut cancels = transport.cancels().await?;
+    let mut tick = interval(PRESENCE_EVERY);
+    let mut announced = false;
+    loop {
+        tokio::select! {
+            ended = lanes.join_next() => match ended {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return Err(error),
+                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                None => break,
+            },
+            Some(run) = cancels.next() => site.running.cancel(run),
+            _ = tick.tick() => {
+                if !announced {
+                    announced = announce(transport, &records).await;
+                }
+                if let Err(error) = transport.kv_put(Bucket::Presence, &presence_key(&presence), &presence).await {
+                    tracing::debug!(%error, "could not say that this worker is up");
+                }
+            }
+        }
+    }
+    if let Err(error) = transport.kv_delete(Bucket::Presence, &presence_key(&presence)).await {
+        tracing::debug!(%error, "the presence record runs out by itself");
+    }
+    Ok(())
+}
+
+/// Puts every function into the catalogue; whether all are there.
+async fn announce(transport: &Transport, records: &[FunctionRecord]) -> bool {
+    for record in records {
+        let key = function_key(&record.group, &record.name, &record.version);
+        if let Err(error) = transport.kv_put(Bucket::Functions, &key, record).await {
+            tracing::warn!(%error, "could not announce the functions, trying again");
+            return false;
+        }
+    }
+    tracing::info!(functions = records.len(), "serving");
+    true
+}
+
+fn report_broken(broken: &[BrokenModule]) {
+    for module in broken {
+        let source = module.source.as_deref().unwrap_or("?");
+        tracing::warn!(pool = module.pool, module = module.module, source, "{}", module.error);
+    }
+}

@@ -61,6 +61,14 @@ impl Default for JobState {
 }
 
 impl JobState {
+    /// The verdict, once it has one.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self.standing {
+            Standing::Done(verdict) => Some(verdict),
+            Standing::Waiting(_) | Standing::Released => None,
+        }
+    }
+
     /// Takes an outcome that was recorded at `at`. Invariant: the first outcome of an attempt
     /// counts, whatever comes after it.
     pub fn apply(&mut self, run: RunId, outcome: &Outcome, at: Stamp, rules: &Rules<'_>) -> Applied {

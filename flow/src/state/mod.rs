@@ -142,7 +142,11 @@ impl RunState {
             Fact::Finished(finished) => {
                 self.finished = Some(finished.verdict);
                 self.settle();
-                self.skip_teardown();
+                self.skip_pending();
+                self.steps
+                    .iter_mut()
+                    .filter(|s| s.status == Status::Active)
+                    .for_each(|s| s.settle_rest(Verdict::Cancelled));
             }
         }
         self.advance();
@@ -168,15 +172,21 @@ impl RunState {
         self.advance();
     }
 
-    /// Ends what is left of teardown, as a second cancel asks.
-    pub fn skip_teardown(&mut self) {
-        for step in &mut self.steps {
-            match step.status {
-                Status::Pending => step.skip(Verdict::Cancelled, "teardown was skipped by a second cancel"),
-                Status::Active => step.settle_rest(Verdict::Cancelled),
-                Status::Ended(..) => {}
-            }
+    /// Skips what has not begun, as a second cancel asks. Whether there was anything.
+    fn skip_pending(&mut self) -> bool {
+        let mut changed = false;
+        for step in self.steps.iter_mut().filter(|s| s.status == Status::Pending) {
+            step.skip(Verdict::Cancelled, "teardown was skipped by a second cancel");
+            changed = true;
         }
+        changed
+    }
+
+    /// Whether this outcome would be the first of its attempt, and the attempt the job's current one.
+    pub fn awaits(&self, outcome: &Outcome) -> bool {
+        let job =
+            self.steps.get(outcome.job.step as usize).and_then(|s| s.jobs.get(outcome.job.item as usize));
+        job.is_some_and(|j| !matches!(j.standing, Standing::Done(_)) && j.attempt == outcome.attempt)
     }
 
     /// Jobs of a phase group without a verdict: attempts of them may be under way.
@@ -248,8 +258,7 @@ impl RunState {
             return true;
         }
         if phase == Phase::Teardown && self.asks > 1 {
-            self.skip_teardown();
-            return false;
+            return self.skip_pending();
         }
         let mut changed = false;
         for at in 0..self.steps.len() {

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::job::{JobState, Standing};
 
 /// Where a step stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Status {
     /// Waits for its phase or for what it needs.
+    #[default]
     Pending,
     /// Its jobs are known and run.
     Active,
@@ -38,12 +39,6 @@ pub struct StepState {
     pub cursor: usize,
     /// Items whose wait for another attempt is over.
     pub due: VecDeque<u32>,
-}
-
-impl Default for Status {
-    fn default() -> Self {
-        Self::Pending
-    }
 }
 
 impl StepState {

@@ -1,0 +1,135 @@
+//! The command line of `rfx-publish`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Submit flows, drive their runs, and ask about them.
+#[derive(Debug, Parser)]
+#[command(name = "rfx-publish", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Settings file [default: ./rfx.toml if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// NATS servers, comma-separated
+    #[arg(long, global = true, value_name = "URL")]
+    pub nats: Option<String>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or error, 2 wrong usage or input, 3 lost by rfx, \
+4 nothing to run, 5 cancelled, 6 timed out waiting, 69 broker unavailable, 70 bug, 130 interrupted";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a flow and wait for its verdict
+    Run(RunArgs),
+    /// Check a flow and its data, without running it
+    Check(PlanArgs),
+    /// Show the jobs that a flow comes to, without running it
+    Plan(PlanArgs),
+    /// List runs, newest first
+    Runs {
+        /// Most runs to list
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        last: usize,
+    },
+    /// Show a run: its summary, or its report with --report
+    Show {
+        /// A run's id, the end of one, or `latest`
+        run: String,
+        /// Write report.json, junit.xml and report.html into this folder
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
+    },
+    /// Cancel a run: stop its jobs, then tear down; once more skips the teardown
+    Cancel {
+        /// A run's id, the end of one, or `latest`
+        run: String,
+    },
+    /// Drive a run on whose publisher is gone, and wait for its verdict
+    Resume {
+        /// A run's id, the end of one, or `latest`
+        run: String,
+        /// Write report.json, junit.xml and report.html into this folder
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
+    },
+    /// The functions that workers offer
+    Functions {
+        /// Which of them
+        #[command(subcommand)]
+        command: Option<Functions>,
+    },
+    /// Stay up and drive every run whose own publisher is gone
+    Serve,
+}
+
+/// Which functions to show.
+#[derive(Debug, Subcommand)]
+pub enum Functions {
+    /// All of them
+    List,
+    /// Those whose name, tags, owner or documentation hold a text
+    Search {
+        /// The text
+        text: String,
+    },
+    /// All about one
+    Show {
+        /// Its dotted name
+        name: String,
+    },
+}
+
+/// A flow and what the run says about it.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The flow's file
+    pub flow: PathBuf,
+    /// A data set's file; may be repeated
+    #[arg(long, value_name = "NAME=FILE")]
+    pub data: Vec<String>,
+    /// An input's value, as JSON or text; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub input: Vec<String>,
+    /// A part of the system under test; may be repeated
+    #[arg(long, value_name = "NAME=URL")]
+    pub target: Vec<String>,
+    /// Where steps, or one of them, run: provider=aws, or group=NAME; may be repeated
+    #[arg(long = "where", value_name = "[STEP:]LABELS")]
+    pub places: Vec<String>,
+    /// Plan without a server: functions and places stay open
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// How to run a flow.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The flow
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Write report.json, junit.xml and report.html into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Fail at once when no worker serves a function, rather than wait for one
+    #[arg(long)]
+    pub require_workers: bool,
+    /// Submit and leave; a resident publisher (`rfx-publish serve`) drives the run
+    #[arg(long)]
+    pub detach: bool,
+    /// Only the verdict and what did not pass
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl Cli {
+    /// What the flags set, by key of the settings.
+    pub fn flags(&self) -> Vec<(&'static str, &str)> {
+        self.nats.iter().map(|url| ("nats.url", url.as_str())).collect()
+    }
+}

@@ -1,0 +1,121 @@
+//! `check` and `plan`: what a flow comes to, without running it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use comfy_table::Table;
+use rfx_config::process::{Failure, print};
+use rfx_flow::Catalogue;
+use rfx_publisher::catalogue;
+use rfx_publisher::submit::{Choices, Prepared, prepare, read_flow};
+use rfx_schemas::exit;
+use rfx_schemas::plan::{Plan, PlannedStep};
+use rfx_transport::Transport;
+
+use super::{Desk, submit_failure};
+use crate::args::PlanArgs;
+
+/// Checks a flow.
+pub async fn check(desk: Desk, args: PlanArgs) -> Result<u8, Failure> {
+    let prepared = plan(&desk, &args).await?;
+    let plan = &prepared.plan;
+    print(&format!("{}: {} steps, {}, all right\n", args.flow.display(), plan.steps.len(), jobs(plan)))?;
+    Ok(exit::PASSED)
+}
+
+/// Shows a flow's jobs.
+pub async fn show(desk: Desk, args: PlanArgs) -> Result<u8, Failure> {
+    let prepared = plan(&desk, &args).await?;
+    let plan = &prepared.plan;
+    let mut text = format!("{}: {}\n", plan.flow, jobs(plan));
+    if !plan.description.is_empty() {
+        text.push_str(&format!("{}\n", plan.description));
+    }
+    text.push_str(&format!("{}\n", table(plan)));
+    print(&text)?;
+    Ok(exit::PASSED)
+}
+
+async fn plan(desk: &Desk, args: &PlanArgs) -> Result<Prepared, Failure> {
+    // What is wrong in the file itself is said without a server.
+    let checked = read_flow(&args.flow).map_err(submit_failure)?;
+    let choices = choices(args)?;
+    let catalogue = if args.offline {
+        let fallback = desk.settings.publisher.group.clone();
+        Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false }
+    } else {
+        let transport = desk.connect().await?;
+        load_catalogue(desk, &transport).await?
+    };
+    prepare(&checked, &args.flow, &choices, &catalogue).map_err(submit_failure)
+}
+
+/// The catalogue of a server that may never have seen rfx before.
+pub async fn load_catalogue(desk: &Desk, transport: &Transport) -> Result<Catalogue, Failure> {
+    transport.ensure().await.map_err(Failure::unavailable)?;
+    catalogue::load(transport, &desk.settings.publisher.group).await.map_err(Failure::unavailable)
+}
+
+/// What the flags say about a run.
+pub fn choices(args: &PlanArgs) -> Result<Choices, Failure> {
+    let mut places = Vec::new();
+    for text in &args.places {
+        // A label has no colon before its first `=`, a step's name has one behind it.
+        let before = text.split_once('=').map_or(text.as_str(), |(before, _)| before);
+        let (step, labels) = match before.split_once(':') {
+            Some((step, _)) => (Some(step.to_owned()), &text[step.len() + 1..]),
+            None => (None, text.as_str()),
+        };
+        let place = labels.parse().map_err(|error| Failure::usage(format!("--where {text}: {error}")))?;
+        places.push((step, place));
+    }
+    Ok(Choices {
+        inputs: pairs("--input", &args.input)?,
+        target: pairs("--target", &args.target)?,
+        data: pairs("--data", &args.data)?
+            .into_iter()
+            .map(|(name, file)| (name, PathBuf::from(file)))
+            .collect(),
+        places,
+    })
+}
+
+fn pairs(option: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Failure::usage(format!("{option} {text}: write it as {option} NAME=VALUE"))),
+    };
+    texts.iter().map(pair).collect()
+}
+
+fn jobs(plan: &Plan) -> String {
+    let known: u64 = plan.steps.iter().filter_map(|s| s.items).sum();
+    let open = plan.steps.iter().filter(|s| s.items.is_none()).count();
+    match open {
+        0 => format!("{known} jobs"),
+        _ => format!("{known} jobs, and those of {open} steps whose lists come at run time"),
+    }
+}
+
+fn table(plan: &Plan) -> Table {
+    let mut table = super::table(["step", "uses", "jobs", "after", "group", "queue", "timeout", "attempts"]);
+    for step in &plan.steps {
+        table.add_row(row(plan, step));
+    }
+    table
+}
+
+fn row(plan: &Plan, step: &PlannedStep) -> [String; 8] {
+    let needs: Vec<_> = step.needs.iter().map(|n| plan.steps[*n as usize].path()).collect();
+    let version = step.version.as_ref().map(|v| format!("@{v}")).unwrap_or_default();
+    [
+        step.path(),
+        format!("{}{version}", step.uses),
+        step.items.map_or_else(|| "?".to_owned(), |n| n.to_string()),
+        needs.join(", "),
+        step.group.to_string(),
+        step.queue.to_string(),
+        format!("{:?}", step.timeout),
+        step.retry.max_attempts.to_string(),
+    ]
+}

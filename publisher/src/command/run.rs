@@ -1,0 +1,227 @@
+//! `run`, `resume`, `cancel` and `serve`: the commands that drive.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use rfx_config::process::{Failure, Signal, Signals, print, shutdown_token};
+use rfx_flow::Catalogue;
+use rfx_publisher::catalogue;
+use rfx_publisher::drive::{Driver, Source, request_end};
+use rfx_publisher::find::{self, find};
+use rfx_publisher::progress::Progress;
+use rfx_publisher::submit::{ci_trace, prepare, read_flow, submit};
+use rfx_report::summary::{Style, summary};
+use rfx_schemas::exit;
+use rfx_schemas::fact::Cause;
+use rfx_schemas::id::RunId;
+use rfx_schemas::plan::Plan;
+use rfx_schemas::stamp::Stamp;
+use rfx_transport::Transport;
+use rfx_transport::facts::Scope;
+use rfx_transport::run::Loaded;
+
+use super::plan::{choices, load_catalogue};
+use super::{Desk, color, drive_failure, find_failure, submit_failure, write_report};
+use crate::args::RunArgs;
+
+/// How a run is watched.
+struct Watch {
+    report: Option<PathBuf>,
+    quiet: bool,
+    /// Whether this process submitted the run just now.
+    first: bool,
+}
+
+/// Submits a flow, drives its run, and answers with its verdict.
+pub async fn run(desk: Desk, args: RunArgs) -> Result<u8, Failure> {
+    let checked = read_flow(&args.plan.flow).map_err(submit_failure)?;
+    let choices = choices(&args.plan)?;
+    let transport = desk.connect().await?;
+    let catalogue = load_catalogue(&desk, &transport).await?;
+    let prepared = prepare(&checked, &args.plan.flow, &choices, &catalogue).map_err(submit_failure)?;
+    if args.require_workers {
+        require_workers(&prepared.plan, &catalogue)?;
+    }
+    let loaded = submit(&transport, prepared, ci_trace()).await.map_err(Failure::unavailable)?;
+    let run = loaded.submitted.run;
+    if args.detach {
+        return detach(&transport, run).await;
+    }
+    if !args.quiet {
+        drop(writeln!(std::io::stderr(), "run {run}"));
+    }
+    let watch = Watch {
+        report: args.report.or(desk.settings.publisher.report.clone()),
+        quiet: args.quiet,
+        first: true,
+    };
+    attend(desk, transport, loaded, watch).await
+}
+
+/// Drives a run on.
+pub async fn resume(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u8, Failure> {
+    let transport = desk.connect().await?;
+    let run = find(&transport, text).await.map_err(find_failure)?;
+    let loaded = find::load(&transport, run).await.map_err(find_failure)?;
+    attend(desk, transport, loaded, Watch { report, quiet: false, first: false }).await
+}
+
+/// Asks for a run's end, and drives it there if nobody else does.
+pub async fn cancel(desk: Desk, text: &str) -> Result<u8, Failure> {
+    let transport = desk.connect().await?;
+    let run = find(&transport, text).await.map_err(find_failure)?;
+    let loaded = find::load(&transport, run).await.map_err(find_failure)?;
+    let mut ask = 1;
+    while ask <= 2
+        && !request_end(&transport, run, ask, "rfx-publish cancel", Cause::Asked)
+            .await
+            .map_err(Failure::unavailable)?
+    {
+        ask += 1;
+    }
+    let said = if ask == 1 { "cancelling" } else { "cancelling, without the rest of teardown" };
+    drop(writeln!(std::io::stderr(), "{said} run {run}"));
+    attend(desk, transport, loaded, Watch { report: None, quiet: true, first: false }).await?;
+    Ok(exit::PASSED)
+}
+
+/// Stays up for every run.
+pub async fn serve(desk: Desk) -> Result<u8, Failure> {
+    let transport = desk.connect().await?;
+    let shutdown = shutdown_token(desk.signals);
+    rfx_publisher::serve::serve(&desk.settings.publisher, transport.clone(), shutdown)
+        .await
+        .map_err(Failure::unavailable)?;
+    transport.close().await;
+    Ok(exit::PASSED)
+}
+
+fn require_workers(plan: &Plan, catalogue: &Catalogue) -> Result<(), Failure> {
+    let missing: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|step| {
+            let up = catalogue.groups.iter().any(|g| g.group == step.group);
+            let known = catalogue.functions.iter().any(|f| f.name == step.uses && f.group == step.group);
+            !up || !known
+        })
+        .map(|step| format!("  {}: no worker of group {} serves {}", step.path(), step.group, step.uses))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::other(
+        exit::LOST,
+        format!("workers are missing, nothing was submitted\n{}", missing.join("\n")),
+    ))
+}
+
+async fn detach(transport: &Transport, run: RunId) -> Result<u8, Failure> {
+    print(&format!("{run}\n"))?;
+    if !catalogue::resident(transport).await.map_err(Failure::unavailable)? {
+        let text = "no resident publisher is up: nobody drives the run until `rfx-publish serve` or `rfx-publish resume` does";
+        drop(writeln!(std::io::stderr(), "{text}"));
+    }
+    transport.close().await;
+    Ok(exit::PASSED)
+}
+
+/// What ended the watch.
+enum Attended {
+    Verdict(rfx_schemas::verdict::Verdict),
+    Detached,
+    Interrupted,
+}
+
+/// Drives a run to its end, or follows whoever does, and reports.
+async fn attend(desk: Desk, transport: Transport, loaded: Loaded, watch: Watch) -> Result<u8, Failure> {
+    let run = loaded.submitted.run;
+    let source = Source::Own(transport.facts(Scope::Run(run), transport.member(), loaded.sequence));
+    let window = desk.settings.publisher.window as usize;
+    let mut driver = Driver::new(&transport, loaded, source, window, watch.first).map_err(drive_failure)?;
+    let mut progress = Progress::new(driver.recorder(), watch.quiet);
+    let attended = drive(&mut driver, &mut progress, &transport, desk.signals).await;
+    progress.finish();
+    let code = match attended? {
+        Attended::Verdict(verdict) => exit::of_verdict(verdict),
+        Attended::Interrupted => exit::INTERRUPTED,
+        Attended::Detached => {
+            print(&format!("{run} goes on; rfx-publish show {run} tells how it stands\n"))?;
+            exit::PASSED
+        }
+    };
+    let report = driver.recorder().report(Stamp::now());
+    print(&summary(&report, Style { color: color(), width: None }))?;
+    if let Some(dir) = &watch.report {
+        print(&format!("report:\n{}", write_report(dir, &report)?))?;
+    }
+    transport.close().await;
+    Ok(code)
+}
+
+/// Drives while listening to signals: the first asks for the end, the second skips teardown, the
+/// third leaves.
+async fn drive(
+    driver: &mut Driver,
+    progress: &mut Progress,
+    transport: &Transport,
+    mut signals: Signals,
+) -> Result<Attended, Failure> {
+    let run = driver.run();
+    let mut asks = 0;
+    loop {
+        let signal = tokio::select! {
+            verdict = driver.drive(|recorder, notice| progress.notice(recorder, notice)) => {
+                return verdict.map(Attended::Verdict).map_err(drive_failure);
+            }
+            signal = signals.next() => signal,
+        };
+        if asks == 0 && signal == Signal::Interrupt && std::io::stdin().is_terminal() {
+            match ask(progress, transport).await? {
+                Answer::GoOn => continue,
+                Answer::Detach => return Ok(Attended::Detached),
+                Answer::Cancel => {}
+            }
+        }
+        asks += 1;
+        if asks > 2 {
+            return Ok(Attended::Interrupted);
+        }
+        let reason = match signal {
+            Signal::Interrupt => "Ctrl-C",
+            Signal::Terminate => "SIGTERM",
+        };
+        request_end(transport, run, asks, reason, Cause::Asked).await.map_err(Failure::unavailable)?;
+        progress.line(match asks {
+            1 => "cancelling: jobs are stopped, then teardown runs; once more skips the teardown",
+            _ => "cancelling without the rest of teardown; once more leaves at once",
+        });
+    }
+}
+
+/// What a user wants after Ctrl-C.
+enum Answer {
+    Cancel,
+    Detach,
+    GoOn,
+}
+
+/// Asks on the terminal. The run waits meanwhile: its jobs go on, nothing new is released.
+async fn ask(progress: &Progress, transport: &Transport) -> Result<Answer, Failure> {
+    let resident = catalogue::resident(transport).await.map_err(Failure::unavailable)?;
+    let question = match resident {
+        true => "\ncancel the run [c], leave it to the resident publisher [d], or go on [g]? ",
+        false => "\ncancel the run [c], or go on [g]? ",
+    };
+    let answer = progress.suspend(|| {
+        let mut line = String::new();
+        drop(write!(std::io::stderr(), "{question}"));
+        drop(std::io::stdin().lock().read_line(&mut line));
+        line.trim().to_lowercase()
+    });
+    Ok(match answer.as_str() {
+        "d" if resident => Answer::Detach,
+        "g" | "n" => Answer::GoOn,
+        _ => Answer::Cancel,
+    })
+}

@@ -1,0 +1,101 @@
+//! Ending a run early, by a cancel or its deadline: stop what waits, stop what runs, record an end
+//! for each attempt that may have been published, and only then tear down.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rfx_schemas::fact::Cause;
+use rfx_schemas::plan::Phase;
+use tokio::time::{Instant, timeout_at};
+
+use super::publish::{ended_early, outcome};
+use super::{DriveError, Driver};
+
+/// How long running attempts have for their finalizers.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Driver {
+    /// Settles every job before teardown.
+    pub(super) async fn end_early(&mut self, cause: Cause) -> Result<(), DriveError> {
+        self.wait_out().await?;
+        self.purge(false).await?;
+        self.transport.announce_cancel(self.run()).await;
+        let deadline = Instant::now() + GRACE;
+        while !self.open_attempts(false).is_empty() && self.read_until(deadline).await? {}
+        self.purge(false).await?;
+        self.record_ends(cause, false).await?;
+        self.recorder.state_mut().settle();
+        Ok(())
+    }
+
+    /// Ends what is left of teardown, as a second cancel asks.
+    pub(super) async fn abandon_teardown(&mut self) -> Result<(), DriveError> {
+        if self.open_attempts(true).is_empty() {
+            return Ok(());
+        }
+        self.wait_out().await?;
+        self.purge(true).await?;
+        self.record_ends(Cause::Asked, true).await
+    }
+
+    /// Attempts that may be under way: those that this driver has released, or, when another drove
+    /// before it, all that may have been.
+    fn open_attempts(&self, teardown: bool) -> Vec<(rfx_schemas::id::JobId, rfx_schemas::id::Attempt)> {
+        let state = self.recorder.state();
+        let mut open = state.unsettled(teardown);
+        open.retain(|(job, _)| self.again || state.is_released(*job));
+        open
+    }
+
+    /// Waits until what this driver has begun to publish is stored: only then a purge is whole.
+    async fn wait_out(&mut self) -> Result<(), DriveError> {
+        while let Some(done) = self.outbox.next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    /// Takes the run's waiting jobs out of every lane that they may be in.
+    async fn purge(&mut self, teardown: bool) -> Result<(), DriveError> {
+        let plan = self.recorder.state().plan();
+        let steps = plan.steps.iter().filter(|s| (s.phase == Phase::Teardown) == teardown);
+        let lanes: BTreeSet<_> = steps.map(|s| (s.group.clone(), s.queue.clone())).collect();
+        for (group, queue) in lanes {
+            self.transport.purge_lane(&group, &queue, self.run()).await?;
+        }
+        Ok(())
+    }
+
+    /// Records an end for each attempt without one, and reads until all of them are folded.
+    async fn record_ends(&mut self, cause: Cause, teardown: bool) -> Result<(), DriveError> {
+        let open = self.open_attempts(teardown);
+        for chunk in open.chunks(256) {
+            for (job, attempt) in chunk {
+                let (kind, failure) = ended_early(cause);
+                let ended = outcome(&self.recorder, &self.transport, (*job, *attempt), None, kind, failure);
+                self.outbox.record(&self.recorder, ended);
+            }
+            self.wait_out().await?;
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.open_attempts(teardown).is_empty() && self.read_until(deadline).await? {}
+        Ok(())
+    }
+
+    /// Reads and folds what comes before the deadline, renewing the lease; false when that has passed.
+    async fn read_until(&mut self, deadline: Instant) -> Result<bool, DriveError> {
+        let slice = deadline.min(Instant::now() + Duration::from_secs(1));
+        let reading = self.source.read(&mut self.buffer);
+        match timeout_at(slice, reading).await {
+            Ok(Ok(true)) => self.fold().await?,
+            Ok(Ok(false)) => return Err(DriveError::NoFacts),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {
+                if let Err(error) = self.lease.tend().await {
+                    tracing::debug!(%error, "could not renew the lease");
+                }
+            }
+        }
+        Ok(Instant::now() < deadline)
+    }
+}

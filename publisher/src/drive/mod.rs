@@ -1,0 +1,316 @@
+//! Driving a run: publish what the recorded facts release, until every job has its verdict.
+//!
+//! Whoever holds the run's lease drives; all others follow and stand by. The lease only saves work:
+//! two drivers at once publish under the same guards and fold the same facts. What to do is decided
+//! by `RunState`; here is only when it is asked, and what is done about the answer.
+
+mod ending;
+mod publish;
+mod service;
+mod source;
+
+use std::time::Duration;
+
+use rfx_report::Recorder;
+use rfx_schemas::encoding::encode;
+use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished};
+use rfx_schemas::id::RunId;
+use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::subject::{FactSubject, RunFact};
+use rfx_schemas::verdict::Verdict;
+use rfx_transport::facts::Entry;
+use rfx_transport::lease::{LeaseKeeper, RENEW};
+use rfx_transport::run::Loaded;
+use rfx_transport::{Guarded, Published, Transport, TransportError};
+use tokio::time::{Instant, interval, sleep};
+
+use publish::Outbox;
+use service::Service;
+pub use service::Unserved;
+pub use source::Source;
+
+/// How long teardown may take after a run's deadline.
+const TEARDOWN_TIME: Duration = Duration::from_secs(60 * 60);
+/// A driver without anything to wait for looks around this often.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Why a run cannot be driven any further from here. Its facts stay: another driver goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// NATS is not as needed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The plan is of another rfx.
+    #[error(transparent)]
+    Plan(#[from] rfx_flow::PlanError),
+    /// The shared reader of facts has ended.
+    #[error("the reader of facts has ended")]
+    NoFacts,
+}
+
+/// What a driver tells whoever watches it.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// Facts were folded.
+    Progress,
+    /// Nobody serves these steps now.
+    Waiting(Vec<Unserved>),
+    /// This process drives from here on.
+    Leading,
+    /// Another process drives.
+    Following,
+}
+
+/// One run, driven or followed.
+pub struct Driver {
+    transport: Transport,
+    recorder: Recorder,
+    source: Source,
+    lease: LeaseKeeper,
+    outbox: Outbox,
+    service: Service,
+    window: usize,
+    leading: bool,
+    /// Whether what is published may have been published before, by another driver.
+    again: bool,
+    /// The sequence of the last fact that was folded.
+    read: u64,
+    buffer: Vec<Entry>,
+}
+
+impl Driver {
+    /// A driver of a run. `first` when this process has just submitted it: nobody drove it before.
+    pub fn new(
+        transport: &Transport,
+        loaded: Loaded,
+        source: Source,
+        window: usize,
+        first: bool,
+    ) -> Result<Self, DriveError> {
+        let Loaded { submitted, sequence, at, plan, data } = loaded;
+        let run = submitted.run;
+        let steps = plan.steps.len();
+        let recorder = Recorder::new(submitted, at, plan, data)?;
+        Ok(Self {
+            transport: transport.clone(),
+            lease: LeaseKeeper::new(transport.clone(), run.to_string(), transport.member().clone()),
+            outbox: Outbox::new(transport.clone(), steps),
+            service: Service::new(transport.clone()),
+            recorder,
+            source,
+            window,
+            leading: false,
+            again: !first,
+            read: sequence,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The run as folded so far.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> RunId {
+        self.recorder.state().run()
+    }
+
+    /// Drives, or follows, until the run's end is recorded. What happens is told to `watch`.
+    /// Safe to cancel: another driver, or this one again, goes on from the facts.
+    pub async fn drive(&mut self, mut watch: impl FnMut(&Recorder, Notice)) -> Result<Verdict, DriveError> {
+        let mut tend = interval(RENEW);
+        loop {
+            self.release().await?;
+            if let Some(verdict) = self.recorder.verdict() {
+                self.lease.release().await;
+                return Ok(verdict);
+            }
+            if self.leading {
+                if let Some(cause) = self.recorder.state().ending() {
+                    self.end_early(cause).await?;
+                    continue;
+                }
+                if self.recorder.state().asks() > 1 {
+                    self.abandon_teardown().await?;
+                }
+                if let Some(verdict) = self.recorder.state().complete() {
+                    self.finish(verdict).await?;
+                    continue;
+                }
+            }
+            let timer = self.timer();
+            tokio::select! {
+                biased;
+                _ = tend.tick() => self.tend(&mut watch).await?,
+                read = self.source.read(&mut self.buffer) => {
+                    if !read? {
+                        return Err(DriveError::NoFacts);
+                    }
+                    self.fold().await?;
+                    watch(&self.recorder, Notice::Progress);
+                }
+                Some(done) = self.outbox.next(), if !self.outbox.is_empty() => done?,
+                () = sleep(timer) => self.pass_deadline().await?,
+                unserved = self.service.watch(&self.recorder), if self.leading => {
+                    self.give_up_unserved(&unserved);
+                    watch(&self.recorder, Notice::Waiting(unserved));
+                }
+            }
+        }
+    }
+
+    /// Publishes what the facts release, as far as the window allows.
+    async fn release(&mut self) -> Result<(), DriveError> {
+        if !self.leading {
+            return Ok(());
+        }
+        let open = self.window.saturating_sub(self.recorder.state().outstanding());
+        let released = self.recorder.state_mut().release(Stamp::now(), open.min(self.outbox.room()));
+        for release in released {
+            self.outbox.add(&self.recorder, release, self.again).await?;
+        }
+        Ok(())
+    }
+
+    /// Folds what was read.
+    async fn fold(&mut self) -> Result<(), DriveError> {
+        for entry in std::mem::take(&mut self.buffer) {
+            if entry.sequence <= self.read {
+                continue;
+            }
+            self.read = entry.sequence;
+            match entry.fact {
+                Ok(mut fact) => {
+                    self.load_outputs(&mut fact).await?;
+                    self.recorder.apply(&fact, entry.at);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, sequence = entry.sequence, "left out a fact that cannot be read");
+                    self.recorder.unreadable();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Outputs that expressions read must be here, not behind a reference.
+    async fn load_outputs(&mut self, fact: &mut Fact) -> Result<(), DriveError> {
+        let Fact::Ended(ended) = fact else { return Ok(()) };
+        for outcome in &mut ended.outcomes {
+            if let Some(output @ Payload::Blob(_)) = &outcome.output
+                && self.recorder.state().reads_output(outcome.job)
+            {
+                let json = self.transport.load(self.run(), output).await?;
+                outcome.output = Some(Payload::Inline(json));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes or renews the lease.
+    async fn tend(&mut self, watch: &mut impl FnMut(&Recorder, Notice)) -> Result<(), DriveError> {
+        let held = match self.lease.tend().await {
+            Ok(held) => held,
+            // Without an answer nothing changes; the other holder, if any, sees it run out.
+            Err(error) => {
+                tracing::debug!(%error, "could not tend the lease");
+                return Ok(());
+            }
+        };
+        if held == self.leading {
+            return Ok(());
+        }
+        if held && self.again {
+            self.catch_up().await?;
+        }
+        self.leading = held;
+        watch(&self.recorder, if held { Notice::Leading } else { Notice::Following });
+        self.again |= !held;
+        Ok(())
+    }
+
+    /// Reads facts to the end of the stream, as it is now.
+    async fn catch_up(&mut self) -> Result<(), DriveError> {
+        let last = self.transport.last_fact().await?;
+        let patience = Instant::now() + Duration::from_secs(30);
+        while self.read < last {
+            let reading = self.source.read(&mut self.buffer);
+            // The last fact may be another run's: silence for a second is the end, too.
+            let wait = if patience.elapsed().is_zero() { Duration::from_secs(1) } else { Duration::ZERO };
+            match tokio::time::timeout(wait, reading).await {
+                Ok(read) => {
+                    if !read? {
+                        return Err(DriveError::NoFacts);
+                    }
+                    self.fold().await?;
+                }
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// How long until time alone changes something.
+    fn timer(&self) -> Duration {
+        let now = Stamp::now();
+        let deadline = self.deadline();
+        let retry = self.recorder.state().next_timer();
+        let next = retry.into_iter().chain(Some(deadline)).filter(|at| *at > now).min();
+        next.map_or(IDLE, |at| at.since(now)).clamp(Duration::from_millis(1), IDLE)
+    }
+
+    fn deadline(&self) -> Stamp {
+        self.recorder.at().after(self.recorder.state().plan().deadline)
+    }
+
+    /// Ends the run when its deadline has passed.
+    async fn pass_deadline(&mut self) -> Result<(), DriveError> {
+        let state = self.recorder.state();
+        if !self.leading || state.asks() > 0 || Stamp::now() < self.deadline() {
+            return Ok(());
+        }
+        let seconds = state.plan().deadline.as_secs();
+        let reason = format!("the run's deadline of {seconds} s passed");
+        request_end(&self.transport, self.run(), 1, &reason, Cause::Deadline).await?;
+        Ok(())
+    }
+
+    /// Records the end.
+    async fn finish(&mut self, verdict: Verdict) -> Result<(), DriveError> {
+        while let Some(done) = self.outbox.next().await {
+            done?;
+        }
+        let state = self.recorder.state();
+        let outputs = match state.outputs() {
+            Some(outputs) => Some(self.transport.store(self.run(), Json::of(&outputs)).await?),
+            None => None,
+        };
+        let finished = Finished { verdict, counts: state.counts(), outputs };
+        let subject = FactSubject::Run { run: self.run(), fact: RunFact::Finished };
+        let subject = self.transport.subjects().fact(&subject);
+        self.transport.publish(Guarded::new(subject, encode(&finished))).await?;
+        while self.recorder.finished().is_none() {
+            if !self.source.read(&mut self.buffer).await? {
+                return Err(DriveError::NoFacts);
+            }
+            self.fold().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Records that somebody asks to end a run. False when that ask (counted from 1) is recorded already.
+pub async fn request_end(
+    transport: &Transport,
+    run: RunId,
+    ask: u32,
+    reason: &str,
+    cause: Cause,
+) -> Result<bool, TransportError> {
+    let cancelled = Cancelled { by: crate::submit::who(), reason: reason.to_owned(), cause };
+    let subject = transport.subjects().fact(&FactSubject::Run { run, fact: RunFact::Cancelled(ask) });
+    let published = transport.publish(Guarded::new(subject, encode(&cancelled))).await?;
+    Ok(matches!(published, Published::Stored(_)))
+}

@@ -1,0 +1,205 @@
+//! Publishing what the fold releases, many at once.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use rfx_flow::{Refusal, Release, ReleasedJob};
+use rfx_report::Recorder;
+use rfx_schemas::encoding::encode;
+use rfx_schemas::fact::Ended;
+use rfx_schemas::id::{Attempt, JobId};
+use rfx_schemas::job::{Job, JobMessage};
+use rfx_schemas::outcome::{Failure, Outcome, kind};
+use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
+use rfx_schemas::verdict::OutcomeKind;
+use rfx_transport::{Guarded, Transport, TransportError};
+
+type Publishing = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>;
+
+/// Publishes under way at once. More than the connection's own limit only wait for it.
+const AT_ONCE: usize = 512;
+
+/// What a driver has on its way to the server.
+pub(super) struct Outbox {
+    transport: Transport,
+    under_way: FuturesUnordered<Publishing>,
+    /// By step: what its jobs share, made once.
+    shared: Vec<Option<JobMessage>>,
+}
+
+impl Outbox {
+    pub(super) fn new(transport: Transport, steps: usize) -> Self {
+        Self { transport, under_way: FuturesUnordered::new(), shared: vec![None; steps] }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// How many more may be begun.
+    pub(super) fn room(&self) -> usize {
+        AT_ONCE.saturating_sub(self.under_way.len())
+    }
+
+    /// The next one that is done; none when nothing is under way.
+    pub(super) async fn next(&mut self) -> Option<Result<(), TransportError>> {
+        self.under_way.next().await
+    }
+
+    /// Begins to publish, or to record, what was released.
+    pub(super) async fn add(
+        &mut self,
+        recorder: &Recorder,
+        release: Release,
+        again: bool,
+    ) -> Result<(), TransportError> {
+        match release {
+            Release::Publish(job) => self.add_job(recorder, job, again).await?,
+            Release::Refuse(refusal) => {
+                let Refusal { job, attempt, key, failure } = refusal;
+                let outcome =
+                    outcome(recorder, &self.transport, (job, attempt), key, OutcomeKind::Error, failure);
+                self.record(recorder, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_job(
+        &mut self,
+        recorder: &Recorder,
+        released: ReleasedJob,
+        again: bool,
+    ) -> Result<(), TransportError> {
+        let step_no = released.job.step as usize;
+        if self.shared[step_no].is_none() {
+            self.shared[step_no] = Some(self.share(recorder, step_no).await?);
+        }
+        let shared = self.shared[step_no].as_ref().expect("made above");
+        let planned = &recorder.state().plan().steps[step_no];
+        let subject = JobSubject {
+            group: planned.group.clone(),
+            queue: planned.queue.clone(),
+            function: planned.uses.clone(),
+            run: shared.run,
+            job: released.job,
+            attempt: released.attempt,
+        };
+        let subject = self.transport.subjects().job(&subject);
+        let (input, big) = Payload::of(released.input);
+        let (item, big_item) = released.item.map_or((None, None), |item| {
+            let (payload, big) = Payload::of(item);
+            (Some(payload), big)
+        });
+        let job = Job {
+            job: released.job,
+            attempt: released.attempt,
+            key: released.key,
+            item,
+            input,
+            released: Stamp::now(),
+        };
+        let run = shared.run;
+        let payload = encode(&JobMessage { jobs: vec![job], ..shared.clone() });
+        let transport = self.transport.clone();
+        self.under_way.push(Box::pin(async move {
+            for bytes in big.into_iter().chain(big_item) {
+                transport.put_blob(run, &bytes).await?;
+            }
+            transport.publish(Guarded { again, ..Guarded::new(subject, payload) }).await.map(drop)
+        }));
+        Ok(())
+    }
+
+    /// What all jobs of a step share.
+    async fn share(&mut self, recorder: &Recorder, step_no: usize) -> Result<JobMessage, TransportError> {
+        let (state, submitted) = (recorder.state(), recorder.submitted());
+        let (plan, run) = (state.plan(), state.run());
+        let planned = &plan.steps[step_no];
+        let scope = match state.expect_scope(step_no) {
+            Some(scope) => Some(self.transport.store(run, Json::of(&scope)).await?),
+            None => None,
+        };
+        let number = u32::try_from(step_no).expect("plans stay below 2^32 steps");
+        Ok(JobMessage {
+            run,
+            flow: plan.flow.clone(),
+            step: planned.path(),
+            phase: planned.phase,
+            function: planned.uses.clone(),
+            version: planned.version.clone(),
+            expect: planned.expect.clone(),
+            scope,
+            target: plan.target.clone(),
+            timeout: planned.timeout,
+            deadline: recorder.at().after(plan.deadline + super::TEARDOWN_TIME),
+            trace: submitted.trace.step(run, number),
+            jobs: Vec::new(),
+        })
+    }
+
+    /// Begins to record an outcome that no worker will.
+    pub(super) fn record(&mut self, recorder: &Recorder, outcome: Outcome) {
+        let planned = &recorder.state().plan().steps[outcome.job.step as usize];
+        let fact = FactSubject::Attempt {
+            run: recorder.state().run(),
+            group: planned.group.clone(),
+            job: outcome.job,
+            attempt: outcome.attempt,
+            fact: AttemptFact::Ended,
+        };
+        let subject = self.transport.subjects().fact(&fact);
+        let payload = encode(&Ended { outcomes: vec![outcome] });
+        let transport = self.transport.clone();
+        self.under_way.push(Box::pin(async move {
+            // Already there is as good: then the worker was first.
+            transport.publish(Guarded::new(subject, payload)).await.map(drop)
+        }));
+    }
+}
+
+/// An outcome that the driver gives, since no worker will.
+pub(super) fn outcome(
+    recorder: &Recorder,
+    transport: &Transport,
+    (job, attempt): (JobId, Attempt),
+    key: Option<String>,
+    kind: OutcomeKind,
+    failure: Failure,
+) -> Outcome {
+    let now = Stamp::now();
+    Outcome {
+        job,
+        attempt,
+        kind,
+        key,
+        output: None,
+        input: None,
+        assertions: Vec::new(),
+        error: Some(failure),
+        tail: String::new(),
+        released: now,
+        started: now,
+        ended: now,
+        worker: transport.member().clone(),
+        group: recorder.state().plan().steps[job.step as usize].group.clone(),
+        deliveries: 0,
+        digest: None,
+    }
+}
+
+/// The failure for attempts that a cancel or the deadline ended.
+pub(super) fn ended_early(cause: rfx_schemas::fact::Cause) -> (OutcomeKind, Failure) {
+    match cause {
+        rfx_schemas::fact::Cause::Asked => {
+            (OutcomeKind::Cancelled, Failure::new(kind::CANCELLED, "the run was cancelled"))
+        }
+        rfx_schemas::fact::Cause::Deadline => {
+            (OutcomeKind::Lost, Failure::new(kind::DEADLINE, "the run's deadline passed"))
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Who serves a run's steps: steps whose jobs wait for a worker that is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rfx_report::Recorder;
+use rfx_schemas::name::{Function, Group, Queue};
+use rfx_schemas::outcome::{Failure, kind};
+use rfx_schemas::record::{FunctionRecord, Presence, Role};
+use rfx_schemas::topology::Bucket;
+use rfx_schemas::verdict::OutcomeKind;
+use rfx_transport::Transport;
+use tokio::time::{Instant, sleep_until};
+
+use super::Driver;
+use super::publish::outcome;
+
+/// When a step that has jobs out is first looked at: a user is told within 2 s.
+const SOON: Duration = Duration::from_secs(1);
+/// How often afterwards.
+const OFTEN: Duration = Duration::from_secs(5);
+
+/// A step that nobody serves now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unserved {
+    /// Its position in the plan.
+    pub step: usize,
+    /// Its path, `steps.device`.
+    pub path: String,
+    /// What it needs.
+    pub function: Function,
+    /// Where.
+    pub group: Group,
+    /// In which lane.
+    pub queue: Queue,
+    /// Whether the group has live workers, which do not serve the function or the lane.
+    pub group_is_up: bool,
+    /// Whether its queue timeout has passed.
+    pub expired: bool,
+}
+
+impl std::fmt::Display for Unserved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, function, group, queue, .. } = self;
+        match self.group_is_up {
+            true => write!(f, "{path} waits: no worker of group {group} serves {function} on queue {queue}"),
+            false => write!(f, "{path} waits: no worker of group {group} is up (it needs {function})"),
+        }
+    }
+}
+
+/// Watches who serves the steps of one run.
+pub(super) struct Service {
+    transport: Transport,
+    next: Instant,
+    /// Steps nobody serves, and since when.
+    since: BTreeMap<usize, Instant>,
+}
+
+impl Service {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, next: Instant::now() + SOON, since: BTreeMap::new() }
+    }
+
+    /// Waits for the time to look, looks, and gives the steps that nobody serves. Safe to cancel.
+    pub(super) async fn watch(&mut self, recorder: &Recorder) -> Vec<Unserved> {
+        loop {
+            sleep_until(self.next).await;
+            let found = self.look(recorder).await;
+            self.next = Instant::now() + OFTEN;
+            match found {
+                Ok(unserved) if unserved.is_empty() && self.since.is_empty() => {}
+                Ok(mut unserved) => {
+                    self.mark(recorder, &mut unserved);
+                    return unserved;
+                }
+                Err(error) => tracing::debug!(%error, "could not look who is up"),
+            }
+        }
+    }
+
+    fn mark(&mut self, recorder: &Recorder, unserved: &mut [Unserved]) {
+        let steps: BTreeSet<_> = unserved.iter().map(|u| u.step).collect();
+        self.since.retain(|step, _| steps.contains(step));
+        for step in unserved {
+            let since = *self.since.entry(step.step).or_insert_with(Instant::now);
+            step.expired = since.elapsed() >= recorder.state().plan().steps[step.step].queue_timeout;
+        }
+    }
+
+    async fn look(&self, recorder: &Recorder) -> Result<Vec<Unserved>, rfx_transport::TransportError> {
+        let state = recorder.state();
+        let waiting: Vec<_> = state.steps().iter().enumerate().filter(|(_, s)| s.outstanding > 0).collect();
+        if waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let up: Vec<Presence> = self.transport.kv_list(Bucket::Presence, "worker.>").await?;
+        let functions: Vec<FunctionRecord> = self.transport.kv_list(Bucket::Functions, ">").await?;
+        let unserved = waiting.into_iter().filter_map(|(at, _)| {
+            let planned = &state.plan().steps[at];
+            let of_group = |p: &&Presence| p.role == Role::Worker && p.group.as_ref() == Some(&planned.group);
+            let group_is_up = up.iter().any(|p| of_group(&p));
+            let lane = up.iter().filter(of_group).any(|p| p.slots.contains_key(&planned.queue));
+            let known = functions.iter().any(|f| f.name == planned.uses && f.group == planned.group);
+            (!lane || !known).then(|| Unserved {
+                step: at,
+                path: planned.path(),
+                function: planned.uses.clone(),
+                group: planned.group.clone(),
+                queue: planned.queue.clone(),
+                group_is_up,
+                expired: false,
+            })
+        });
+        Ok(unserved.collect())
+    }
+}
+
+impl Driver {
+    /// Records that what nobody serves is lost, once its queue timeout has passed.
+    pub(super) fn give_up_unserved(&mut self, unserved: &[Unserved]) {
+        for step in unserved.iter().filter(|u| u.expired) {
+            let open = self
+                .recorder
+                .state()
+                .unsettled(false)
+                .into_iter()
+                .chain(self.recorder.state().unsettled(true));
+            let mine: Vec<_> = open.filter(|(job, _)| job.step as usize == step.step).collect();
+            for (job, attempt) in mine.into_iter().filter(|(job, _)| self.recorder.state().is_released(*job))
+            {
+                let failure = Failure::new(kind::NO_WORKER, step.to_string());
+                let lost = outcome(
+                    &self.recorder,
+                    &self.transport,
+                    (job, attempt),
+                    None,
+                    OutcomeKind::Lost,
+                    failure,
+                );
+                self.outbox.record(&self.recorder, lost);
+            }
+        }
+    }
+}

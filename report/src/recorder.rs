@@ -1,0 +1,252 @@
+//! The fold of facts into a report: what `RunState` decides, with what engineers look at kept beside.
+//!
+//! Memory is bounded by about 200 bytes a job, plus what did not pass.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rfx_flow::{PlanError, RunState};
+use rfx_schemas::exit;
+use rfx_schemas::fact::{Fact, Finished, Submitted};
+use rfx_schemas::id::JobId;
+use rfx_schemas::outcome::Outcome;
+use rfx_schemas::payload::{Payload, hex};
+use rfx_schemas::plan::{Plan, PlannedStep};
+use rfx_schemas::report::{AttemptReport, Detail, JobReport, Report, SCHEMA, StepReport};
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::verdict::{OutcomeKind, Verdict};
+use serde_json::Value;
+
+/// Steps of up to this many jobs keep output and printed text of what passed, too.
+const SMALL_STEP: usize = 200;
+
+/// A run's facts, folded for a report.
+pub struct Recorder {
+    state: RunState,
+    submitted: Submitted,
+    at: Stamp,
+    steps: Vec<Recorded>,
+    workers: HashSet<Arc<str>>,
+    cancelled: Option<String>,
+    finished: Option<(Finished, Stamp)>,
+    unreadable: u64,
+}
+
+/// What is kept of a step.
+#[derive(Default)]
+struct Recorded {
+    jobs: Vec<Kept>,
+    first: Option<Stamp>,
+    last: Option<Stamp>,
+}
+
+/// What is kept of a job.
+#[derive(Default)]
+struct Kept {
+    key: Option<Box<str>>,
+    attempts: Vec<AttemptReport>,
+}
+
+impl Recorder {
+    /// A run that was submitted, as the stream stored it at `at`.
+    pub fn new(
+        submitted: Submitted,
+        at: Stamp,
+        plan: Plan,
+        data: BTreeMap<String, Value>,
+    ) -> Result<Self, PlanError> {
+        let mut steps = Vec::new();
+        steps.resize_with(plan.steps.len(), Recorded::default);
+        Ok(Self {
+            state: RunState::new(submitted.run, Arc::new(plan), data)?,
+            submitted,
+            at,
+            steps,
+            workers: HashSet::new(),
+            cancelled: None,
+            finished: None,
+            unreadable: 0,
+        })
+    }
+
+    /// The state that the facts make.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The state, to release jobs from.
+    pub fn state_mut(&mut self) -> &mut RunState {
+        &mut self.state
+    }
+
+    /// The submission.
+    pub fn submitted(&self) -> &Submitted {
+        &self.submitted
+    }
+
+    /// When the stream stored the submission.
+    pub fn at(&self) -> Stamp {
+        self.at
+    }
+
+    /// The recorded end.
+    pub fn finished(&self) -> Option<&Finished> {
+        self.finished.as_ref().map(|(finished, _)| finished)
+    }
+
+    /// Takes a fact that was recorded at `at`.
+    pub fn apply(&mut self, fact: &Fact, at: Stamp) {
+        match fact {
+            Fact::Ended(ended) => {
+                for outcome in ended.outcomes.iter().filter(|o| self.state.awaits(o)).collect::<Vec<_>>() {
+                    self.keep(outcome);
+                }
+            }
+            Fact::Cancelled(1, cancelled) => {
+                self.cancelled = Some(format!("{} by {}", cancelled.reason, cancelled.by));
+            }
+            Fact::Finished(finished) => self.finished = Some((finished.clone(), at)),
+            Fact::Submitted(_) | Fact::Started(_) | Fact::Cancelled(..) => {}
+        }
+        self.state.apply(fact, at);
+    }
+
+    /// Counts a fact that could not be read.
+    pub fn unreadable(&mut self) {
+        self.unreadable += 1;
+    }
+
+    fn keep(&mut self, outcome: &Outcome) {
+        let (step, item) = (outcome.job.step as usize, outcome.job.item as usize);
+        let small = self.state.steps().get(step).is_some_and(|s| s.jobs.len() <= SMALL_STEP);
+        let worker = self.worker(outcome.worker.as_str());
+        let Some(recorded) = self.steps.get_mut(step) else { return };
+        recorded.first = Some(recorded.first.map_or(outcome.released, |first| first.min(outcome.released)));
+        recorded.last = Some(recorded.last.map_or(outcome.ended, |last| last.max(outcome.ended)));
+        if recorded.jobs.len() <= item {
+            recorded.jobs.resize_with(item + 1, Kept::default);
+        }
+        let kept = &mut recorded.jobs[item];
+        kept.key = outcome.key.as_deref().map(Box::from);
+        kept.attempts.reserve_exact(1);
+        kept.attempts.push(AttemptReport {
+            attempt: outcome.attempt,
+            kind: outcome.kind,
+            worker,
+            released: outcome.released,
+            started: outcome.started,
+            ended: outcome.ended,
+            deliveries: u32::try_from(outcome.deliveries).unwrap_or(u32::MAX),
+            detail: detail(outcome, small),
+        });
+    }
+
+    /// The one copy of a worker's name.
+    fn worker(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.workers.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.workers.insert(Arc::clone(&name));
+        name
+    }
+
+    /// The report as the facts so far make it; `now` ends the duration of what goes on.
+    pub fn report(&self, now: Stamp) -> Report {
+        let verdict = self.finished.as_ref().map(|(finished, _)| finished.verdict);
+        let plan = self.state.plan();
+        let outputs = self.finished.as_ref().and_then(|(finished, _)| finished.outputs.as_ref());
+        let mut anomalies = self.state.anomalies();
+        anomalies.unreadable += self.unreadable;
+        let ended = self.finished.as_ref().map(|(_, at)| *at);
+        Report {
+            schema: SCHEMA,
+            run: self.submitted.run,
+            flow: plan.flow.clone(),
+            description: plan.description.clone(),
+            verdict,
+            exit_code: verdict.map(exit::of_verdict),
+            counts: self.state.counts(),
+            by: self.submitted.by.clone(),
+            submitted: self.at,
+            finished: ended,
+            duration: ended.unwrap_or(now).since(self.at),
+            trace: hex(&self.submitted.trace.trace),
+            cancelled: self.cancelled.clone(),
+            target: plan.target.clone(),
+            inputs: plan.inputs.clone(),
+            data: plan.data.iter().map(|(name, set)| (name.clone(), set.file.clone())).collect(),
+            outputs: outputs.map(shown),
+            anomalies,
+            steps: (0..plan.steps.len()).map(|at| self.step(at, &plan.steps[at])).collect(),
+        }
+    }
+
+    fn step(&self, at: usize, planned: &PlannedStep) -> StepReport {
+        let (state, recorded) = (&self.state.steps()[at], &self.steps[at]);
+        let version = planned.version.as_ref().map(|v| format!("@{v}")).unwrap_or_default();
+        let jobs = state.jobs.iter().enumerate().map(|(item, job)| {
+            let kept = recorded.jobs.get(item);
+            let number = |n| u32::try_from(n).expect("plans stay below 2^32 steps and items");
+            JobReport {
+                job: JobId { step: number(at), item: number(item) },
+                key: kept.and_then(|k| k.key.clone()),
+                verdict: job.verdict(),
+                attempts: kept.map(|k| k.attempts.clone()).unwrap_or_default(),
+            }
+        });
+        StepReport {
+            name: planned.name.to_string(),
+            phase: planned.phase,
+            uses: format!("{}{version}", planned.uses),
+            group: planned.group.to_string(),
+            queue: planned.queue.to_string(),
+            verdict: state.verdict(),
+            reason: state.reason().map(str::to_owned),
+            counts: self.step_counts(at),
+            duration: match (recorded.first, recorded.last) {
+                (Some(first), Some(last)) => last.since(first),
+                _ => Duration::ZERO,
+            },
+            jobs: jobs.collect(),
+        }
+    }
+
+    /// A skipped step counts as one job, as it does for the run.
+    fn step_counts(&self, at: usize) -> rfx_schemas::verdict::Counts {
+        let state = &self.state.steps()[at];
+        let mut counts = state.counts;
+        if let (Some(verdict), true) = (state.verdict(), state.jobs.is_empty()) {
+            counts.add(verdict);
+        }
+        counts
+    }
+
+    /// The verdict as it stands, recorded or not.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.finished().map(|f| f.verdict)
+    }
+}
+
+fn detail(outcome: &Outcome, small: bool) -> Option<Box<Detail>> {
+    if outcome.kind == OutcomeKind::Passed && !small {
+        return None;
+    }
+    let detail = Detail {
+        error: outcome.error.clone(),
+        assertions: outcome.assertions.clone(),
+        input: outcome.input.as_ref().map(shown),
+        output: outcome.output.as_ref().map(shown),
+        tail: outcome.tail.clone(),
+    };
+    (detail != Detail::default()).then(|| Box::new(detail))
+}
+
+/// A payload as a report shows it: its value, or what it refers to.
+fn shown(payload: &Payload) -> Value {
+    match payload {
+        Payload::Inline(json) => json.parse().unwrap_or(Value::Null),
+        Payload::Blob(blob) => Value::String(format!("{} bytes, sha256 {}", blob.size, blob.digest)),
+    }
+}

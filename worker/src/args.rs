@@ -1,0 +1,54 @@
+//! The command line of `rfx-worker`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Serve functions: pull jobs of a group, execute them, record their outcomes.
+#[derive(Debug, Parser)]
+#[command(name = "rfx-worker", version, about, max_term_width = 100)]
+pub struct Args {
+    /// Settings file [default: ./rfx.toml if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// NATS servers, comma-separated
+    #[arg(long, value_name = "URL")]
+    pub nats: Option<String>,
+    /// The group whose jobs to pull
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// A label of this place, such as provider=aws; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// A folder with pool.toml and functions; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub pool: Vec<PathBuf>,
+    /// Attempts at once, for the queue main or the one named; may be repeated
+    #[arg(long, value_name = "[QUEUE=]N")]
+    pub slots: Vec<String>,
+    /// The Python to run pools with
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<String>,
+}
+
+impl Args {
+    /// What the flags set, by key of the settings.
+    pub fn flags(&self) -> Vec<(String, String)> {
+        let mut flags = Vec::new();
+        let mut set = |key: &str, value: Option<String>| {
+            flags.extend(value.map(|value| (key.to_owned(), value)));
+        };
+        set("nats.url", self.nats.clone());
+        set("worker.group", self.group.clone());
+        set("worker.python", self.python.clone());
+        for label in &self.label {
+            let (key, value) = label.split_once('=').unwrap_or((label, ""));
+            set(&format!("worker.labels.{key}"), Some(value.to_owned()));
+        }
+        for slots in &self.slots {
+            let (queue, count) = slots.split_once('=').unwrap_or(("main", slots));
+            set(&format!("worker.slots.{queue}"), Some(count.to_owned()));
+        }
+        flags
+    }
+}

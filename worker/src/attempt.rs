@@ -1,0 +1,223 @@
+//! One attempt: find the function, give it its input, judge what it gave back.
+
+use bytes::Bytes;
+use rfx_schemas::job::{Job, JobMessage};
+use rfx_schemas::outcome::{Assertion, Failure, Outcome, kind};
+use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::verdict::OutcomeKind;
+use rfx_transport::TransportError;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::Served;
+use crate::expect::{self, Given};
+use crate::native::{Context, Native};
+use crate::runner::frames::Call;
+use crate::site::Site;
+use crate::text::shorten;
+
+/// Longest message, traceback and diff that an outcome carries, in bytes.
+const MESSAGE: usize = 4 * 1024;
+const TRACEBACK: usize = 32 * 1024;
+
+/// How a function ended, before its outcome is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// How.
+    pub kind: OutcomeKind,
+    /// Its output, as JSON text.
+    pub output: Option<Bytes>,
+    /// What went wrong.
+    pub error: Option<Failure>,
+    /// Comparisons that were recorded.
+    pub assertions: Vec<Assertion>,
+    /// What it printed.
+    pub tail: String,
+}
+
+impl Ending {
+    /// An ending with nothing but its kind.
+    pub fn of(kind: OutcomeKind) -> Self {
+        Self { kind, output: None, error: None, assertions: Vec::new(), tail: String::new() }
+    }
+
+    /// An ending with a failure.
+    pub fn failed(kind: OutcomeKind, failure: Failure) -> Self {
+        Self { error: Some(failure), ..Self::of(kind) }
+    }
+
+    fn lost(what: &str, message: impl Into<String>) -> Self {
+        Self::failed(OutcomeKind::Lost, Failure::new(what, message))
+    }
+}
+
+/// Executes one attempt. Whatever happens is an outcome.
+pub async fn execute(
+    site: &Site,
+    message: &JobMessage,
+    job: &Job,
+    deliveries: u64,
+    cancel: &CancellationToken,
+) -> Outcome {
+    let started = Stamp::now();
+    let served = site.functions.find(&message.function, message.version.as_ref());
+    let digest = served.and_then(|s| s.digest.clone());
+    let ending = match served {
+        None => {
+            Ending::lost(kind::UNSERVED, site.functions.why_not(&message.function, message.version.as_ref()))
+        }
+        Some(_) if started > message.deadline => {
+            Ending::lost(kind::DEADLINE, "the run's deadline passed while it waited")
+        }
+        Some(served) => run(site, message, job, deliveries, served, cancel).await,
+    };
+    let ended = Stamp::now();
+    let output = match store(site, message, ending.output).await {
+        Ok(output) => output,
+        Err(error) => {
+            tracing::warn!(%error, "could not store an output");
+            None
+        }
+    };
+    Outcome {
+        job: job.job,
+        attempt: job.attempt,
+        kind: ending.kind,
+        key: job.key.clone(),
+        output,
+        input: (ending.kind != OutcomeKind::Passed).then(|| job.input.clone()),
+        assertions: ending.assertions,
+        error: ending.error.map(bounded),
+        tail: ending.tail,
+        released: job.released,
+        started,
+        ended,
+        worker: site.member.clone(),
+        group: site.group.clone(),
+        deliveries,
+        digest,
+    }
+}
+
+async fn run(
+    site: &Site,
+    message: &JobMessage,
+    job: &Job,
+    deliveries: u64,
+    served: &Served,
+    cancel: &CancellationToken,
+) -> Ending {
+    let input = match site.transport.load(message.run, &job.input).await {
+        Ok(json) => json,
+        Err(error) => return unreadable(&error),
+    };
+    let deadline = Instant::now() + message.timeout.min(message.deadline.since(Stamp::now()));
+    let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
+    let ending = match served {
+        Served { native: Some(native), .. } => {
+            let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
+            let context = Context { place, target: message.target.clone(), trace, cancel: cancel.clone() };
+            call_native(native, context, input.text().clone(), deadline, cancel).await
+        }
+        Served { pool, .. } => {
+            let call = Call {
+                kind: "call",
+                id: 0,
+                function: message.function.as_str(),
+                version: message.version.as_ref().map(|v| v.as_str()),
+                run: message.run.to_string(),
+                flow: &message.flow,
+                step: &message.step,
+                job: job.job.to_string(),
+                attempt: job.attempt.get(),
+                deadline: seconds(Stamp::now().after(deadline - Instant::now())),
+                target: &message.target,
+                traceparent: trace.to_string(),
+                key: job.key.as_deref(),
+            };
+            site.pools[*pool].call(call, input.text(), deadline, cancel).await
+        }
+    };
+    judge(site, message, job, ending).await
+}
+
+fn seconds(stamp: Stamp) -> f64 {
+    std::time::Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
+}
+
+async fn call_native(
+    native: &Native,
+    context: Context,
+    input: Bytes,
+    deadline: Instant,
+    cancel: &CancellationToken,
+) -> Ending {
+    tokio::select! {
+        biased;
+        ending = timeout_at(deadline, native.call(context, input)) => ending.unwrap_or_else(|_| {
+            let failure = Failure::new(kind::TIMED_OUT, "the attempt ran longer than its timeout");
+            Ending::failed(OutcomeKind::Error, failure)
+        }),
+        () = cancel.cancelled() => {
+            Ending::failed(OutcomeKind::Cancelled, Failure::new(kind::CANCELLED, "the run was cancelled"))
+        }
+    }
+}
+
+/// Evaluates the step's expectations on what passed.
+async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending) -> Ending {
+    if ending.kind != OutcomeKind::Passed || message.expect.is_empty() {
+        return ending;
+    }
+    let value = |payload: Option<Payload>| async move {
+        match payload {
+            None => Ok(None),
+            Some(payload) => site.transport.load(message.run, &payload).await.map(|json| json.parse().ok()),
+        }
+    };
+    let (scope, item) = match tokio::try_join!(value(message.scope.clone()), value(job.item.clone())) {
+        Ok(given) => given,
+        Err(error) => return unreadable(&error),
+    };
+    let output: Value = match serde_json::from_slice(ending.output.as_deref().unwrap_or(b"null")) {
+        Ok(output) => output,
+        Err(error) => {
+            let failure = Failure::new("OutputError", format!("the output is not JSON: {error}"));
+            return Ending { tail: ending.tail, ..Ending::failed(OutcomeKind::Error, failure) };
+        }
+    };
+    let given = Given { scope: scope.as_ref(), item: item.as_ref(), index: job.job.item };
+    let (assertions, failure) = expect::check(&message.expect, &output, &given);
+    ending.assertions.extend(assertions);
+    if failure.is_some() {
+        ending.kind = OutcomeKind::Failed;
+        ending.error = failure;
+    }
+    ending
+}
+
+async fn store(
+    site: &Site,
+    message: &JobMessage,
+    output: Option<Bytes>,
+) -> Result<Option<Payload>, TransportError> {
+    match output {
+        None => Ok(None),
+        Some(text) => site.transport.store(message.run, Json::from_text(text)).await.map(Some),
+    }
+}
+
+fn unreadable(error: &TransportError) -> Ending {
+    Ending::lost(kind::MISSING, format!("a value of the job cannot be read: {error}"))
+}
+
+fn bounded(failure: Failure) -> Failure {
+    Failure {
+        kind: shorten(&failure.kind, 200),
+        message: shorten(&failure.message, MESSAGE),
+        traceback: failure.traceback.map(|t| shorten(&t, TRACEBACK)),
+        diff: failure.diff.map(|d| shorten(&d, TRACEBACK)),
+    }
+}

@@ -1,0 +1,181 @@
+//! What this worker serves: the functions of its pools and those in its own binary.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rfx_schemas::name::{Function, Group, Queue, Version};
+use rfx_schemas::record::{BrokenModule, FunctionRecord};
+use rfx_schemas::stamp::Stamp;
+use serde_json::Value;
+
+use crate::native::{Native, Registry};
+use crate::runner::frames::{FunctionInfo, Hello};
+use crate::runner::{Pool, Recipe, Runner, StartError};
+
+/// A function that this worker serves.
+#[derive(Clone)]
+pub struct Served {
+    /// Its version.
+    pub version: Version,
+    /// Digest of its code.
+    pub digest: Option<String>,
+    /// The native one, if it is in this binary.
+    pub native: Option<Native>,
+    /// The pool that it comes from otherwise, by position.
+    pub pool: usize,
+}
+
+/// Functions by name and version.
+#[derive(Default)]
+pub struct Functions {
+    by_name: HashMap<Function, Vec<Served>>,
+}
+
+impl Functions {
+    /// A function: of the version that is wanted, else the newest.
+    pub fn find(&self, name: &Function, version: Option<&Version>) -> Option<&Served> {
+        let all = self.by_name.get(name)?;
+        match version {
+            Some(version) => all.iter().find(|s| s.version == *version),
+            None => all.last(),
+        }
+    }
+
+    /// Why there is no such function here.
+    pub fn why_not(&self, name: &Function, version: Option<&Version>) -> String {
+        match (self.by_name.get(name), version) {
+            (Some(all), Some(version)) => {
+                let all: Vec<_> = all.iter().map(|s| s.version.as_str()).collect();
+                format!("this worker serves {name} in version {}, not {version}", all.join(", "))
+            }
+            _ => format!("this worker does not serve {name}"),
+        }
+    }
+
+    fn add(&mut self, name: Function, served: Served) {
+        let all = self.by_name.entry(name).or_default();
+        all.push(served);
+        all.sort_by_key(|s| {
+            s.version.as_str().split('.').map(|n| n.parse().unwrap_or(u64::MAX)).collect::<Vec<u64>>()
+        });
+    }
+}
+
+/// All that a worker serves, and how it says so.
+#[derive(Default)]
+pub struct Catalogue {
+    /// To call.
+    pub functions: Functions,
+    /// To announce.
+    pub records: Vec<FunctionRecord>,
+    /// What could not be imported.
+    pub broken: Vec<BrokenModule>,
+    /// The pools, by position.
+    pub pools: Vec<Pool>,
+}
+
+impl Catalogue {
+    /// Starts a runner of each pool and takes in what it holds.
+    pub async fn open(
+        group: &Group,
+        registry: &Registry,
+        pools: &[PathBuf],
+        python: &str,
+        sdk: &std::path::Path,
+    ) -> Result<Self, StartError> {
+        let mut catalogue = Self::default();
+        catalogue.add_native(group, registry);
+        for pool in pools {
+            let pool = std::path::absolute(pool).unwrap_or_else(|_| pool.clone());
+            let recipe = Recipe { python: python.to_owned(), sdk: sdk.to_owned(), pool };
+            let runner = Runner::start(&recipe).await?;
+            catalogue.add_pool(group, &runner.hello);
+            catalogue.pools.push(Pool::new(recipe, runner));
+        }
+        Ok(catalogue)
+    }
+
+    fn add_native(&mut self, group: &Group, registry: &Registry) {
+        for ((name, version), native) in registry.iter() {
+            let record = FunctionRecord {
+                name: name.clone(),
+                version: version.clone(),
+                group: group.clone(),
+                queue: Queue::main(),
+                pool: "native".to_owned(),
+                doc: native.doc.to_owned(),
+                tags: Vec::new(),
+                owner: None,
+                timeout: None,
+                input: Value::Null,
+                output: Value::Null,
+                source: None,
+                digest: None,
+                seen: Stamp::now(),
+            };
+            self.records.push(record);
+            let served =
+                Served { version: version.clone(), digest: None, native: Some(native.clone()), pool: 0 };
+            self.functions.add(name.clone(), served);
+        }
+    }
+
+    fn add_pool(&mut self, group: &Group, hello: &Hello) {
+        let pool = self.pools.len();
+        for info in &hello.functions {
+            match record(group, &hello.pool.name, info) {
+                Ok(record) => {
+                    let served = Served {
+                        version: record.version.clone(),
+                        digest: record.digest.clone(),
+                        native: None,
+                        pool,
+                    };
+                    self.functions.add(record.name.clone(), served);
+                    self.records.push(record);
+                }
+                Err(error) => self.broken.push(BrokenModule {
+                    pool: hello.pool.name.clone(),
+                    module: info.file.clone(),
+                    source: Some(format!("{}:{}", info.file, info.line)),
+                    error: error.to_string(),
+                    traceback: String::new(),
+                }),
+            }
+        }
+        let place = |b: &crate::runner::frames::BrokenInfo| match (&b.file, b.line) {
+            (Some(file), Some(line)) => Some(format!("{file}:{line}")),
+            (file, _) => file.clone(),
+        };
+        self.broken.extend(hello.broken.iter().map(|b| BrokenModule {
+            pool: hello.pool.name.clone(),
+            module: b.module.clone(),
+            source: place(b),
+            error: b.error.clone(),
+            traceback: b.traceback.clone(),
+        }));
+    }
+}
+
+fn record(
+    group: &Group,
+    pool: &str,
+    info: &FunctionInfo,
+) -> Result<FunctionRecord, rfx_schemas::name::NameError> {
+    Ok(FunctionRecord {
+        name: info.name.parse()?,
+        version: info.version.parse()?,
+        group: group.clone(),
+        queue: info.queue.as_deref().map_or_else(|| Ok(Queue::main()), str::parse)?,
+        pool: pool.to_owned(),
+        doc: info.doc.clone().unwrap_or_default(),
+        tags: info.tags.clone(),
+        owner: info.owner.clone(),
+        timeout: info.timeout,
+        input: info.input_schema.clone(),
+        output: info.output_schema.clone(),
+        source: Some(format!("{}:{}", info.file, info.line)),
+        digest: Some(info.digest.clone()),
+        seen: Stamp::now(),
+    })
+}

@@ -1,0 +1,113 @@
+//! A step's expectations over a job's output. Pure.
+
+use rfx_expr::{Expression, Scope, diff};
+use rfx_schemas::outcome::{Assertion, Failure, kind};
+use serde_json::Value;
+
+use crate::text::shorten;
+
+/// Longest value shown beside an expectation, in bytes.
+const SHOWN: usize = 8 * 1024;
+
+/// What the expectations read besides the output.
+pub struct Given<'a> {
+    /// Variables of the run, by name.
+    pub scope: Option<&'a Value>,
+    /// The job's item.
+    pub item: Option<&'a Value>,
+    /// The item's number.
+    pub index: u32,
+}
+
+/// Evaluates all expectations. What did not hold is named by the failure.
+pub fn check(expect: &[String], output: &Value, given: &Given<'_>) -> (Vec<Assertion>, Option<Failure>) {
+    let mut scope = Scope::default();
+    for (name, value) in given.scope.and_then(Value::as_object).into_iter().flatten() {
+        scope.set(name, value);
+    }
+    if let Some(item) = given.item {
+        scope.set("item", item);
+    }
+    scope.set("index", &Value::from(given.index));
+    scope.set("output", output);
+    let mut failure: Option<Failure> = None;
+    let mut assertions = Vec::with_capacity(expect.len());
+    for text in expect {
+        let (assertion, difference) = one(text, &scope);
+        if !assertion.passed {
+            match &mut failure {
+                Some(failure) => failure.message.push_str(&format!("; {}", said(&assertion))),
+                None => {
+                    failure =
+                        Some(Failure { diff: difference, ..Failure::new(kind::EXPECT, said(&assertion)) })
+                }
+            }
+        }
+        assertions.push(assertion);
+    }
+    (assertions, failure)
+}
+
+fn one(text: &str, scope: &Scope<'_>) -> (Assertion, Option<String>) {
+    let none = Assertion { label: text.to_owned(), passed: false, expected: None, seen: None, message: None };
+    let checked = Expression::parse(text).map_err(|e| e.to_string());
+    match checked.and_then(|expression| expression.check(scope).map_err(|e| e.to_string())) {
+        Ok(check) => {
+            let difference = match (&check.expected, &check.seen) {
+                (Some(rfx_expr::Expected::Equal(expected)), Some(seen)) => diff(expected, seen),
+                _ => None,
+            };
+            let shown = |text: String| shorten(&text, SHOWN);
+            let expected = check.expected.map(|e| shown(e.to_string()));
+            let seen = check.seen.map(|s| shown(s.to_string()));
+            let difference = difference.map(|d| shorten(&d, 2 * SHOWN));
+            (Assertion { passed: check.passed, expected, seen, ..none }, difference)
+        }
+        Err(error) => (Assertion { message: Some(shorten(&error, SHOWN)), ..none }, None),
+    }
+}
+
+fn said(assertion: &Assertion) -> String {
+    let Assertion { label, expected, seen, message, .. } = assertion;
+    match (expected, seen, message) {
+        (Some(expected), Some(seen), _) => format!("{label}: expected {expected}, seen {seen}"),
+        (None, Some(seen), _) => format!("{label} is false: {seen}"),
+        (_, None, Some(message)) => message.clone(),
+        _ => format!("{label} is false"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(expect: &[&str]) -> (Vec<Assertion>, Option<Failure>) {
+        let item = json!({"apps": ["a"]});
+        let scope = json!({"inputs": {"min": 2}});
+        let given = Given { scope: Some(&scope), item: Some(&item), index: 4 };
+        let expect: Vec<_> = expect.iter().map(|e| (*e).to_owned()).collect();
+        check(&expect, &json!({"os": 1, "apps": ["a", "b"]}), &given)
+    }
+
+    #[test]
+    fn what_holds_is_recorded_too() {
+        let (assertions, failure) = run(&["output.os < inputs.min", "index == 4"]);
+        assert!(assertions.iter().all(|a| a.passed) && assertions.len() == 2);
+        assert_eq!(failure, None);
+    }
+
+    #[test]
+    fn what_does_not_hold_is_shown_with_both_sides_and_a_diff() {
+        let (assertions, failure) = run(&["output.os > 0", "output.apps == item.apps", "output.nope"]);
+        assert_eq!(assertions.iter().map(|a| a.passed).collect::<Vec<_>>(), [true, false, false]);
+        let failure = failure.expect("two do not hold");
+        assert!(
+            failure.message.starts_with(r#"output.apps == item.apps: expected ["a"], seen ["a","b"]; "#),
+            "{failure:?}"
+        );
+        assert!(failure.diff.expect("lists differ").contains("+  \"b\""));
+        assert!(assertions[2].message.as_deref().expect("why").contains("nope"), "{assertions:?}");
+    }
+}

@@ -1,0 +1,186 @@
+//! From a delivery to its ack. Invariant: record before ack, always; so a lost ack costs a look,
+//! and a lost record a second execution, but never an outcome.
+
+use std::sync::atomic::Ordering;
+
+use rfx_config::telemetry::AttemptSpan;
+use rfx_schemas::encoding::{decode, encode};
+use rfx_schemas::fact::{Ended, Started};
+use rfx_schemas::id::RunId;
+use rfx_schemas::job::{Job, JobMessage};
+use rfx_schemas::outcome::{Failure, Outcome, kind};
+use rfx_schemas::plan::Phase;
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
+use rfx_schemas::verdict::OutcomeKind;
+use rfx_transport::{Guarded, TransportError};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::attempt::execute;
+use crate::lane::Held;
+use crate::site::Site;
+
+/// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way.
+pub(crate) async fn attempt(site: &Site, held: Held) {
+    let Held { delivery, subject } = held;
+    let span =
+        tracing::info_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
+    let (deliveries, payload) = (delivery.delivered, delivery.payload().clone());
+    let work = async {
+        let ended = match decode::<JobMessage>(&payload) {
+            Ok(message) => outcomes(site, &subject, &message, deliveries).await,
+            Err(error) => unserved(site, &subject, deliveries, &error.to_string()),
+        };
+        record(site, &subject, AttemptFact::Ended, encode(&ended)).await
+    }
+    .instrument(span);
+    tokio::pin!(work);
+    let recorded = loop {
+        tokio::select! {
+            biased;
+            recorded = &mut work => break recorded,
+            () = sleep(site.ack_wait / 3) => delivery.progress().await,
+        }
+    };
+    match recorded {
+        Ok(()) if site.draining.load(Ordering::Acquire) => {
+            if !delivery.ack_checked().await {
+                tracing::warn!(run = %subject.run, job = %subject.job, "an ack was lost; the look will find the outcome");
+            }
+        }
+        Ok(()) => delivery.ack().await,
+        // Not acknowledged: the broker hands it over again, and the look decides.
+        Err(error) => {
+            tracing::error!(%error, run = %subject.run, job = %subject.job, "could not record an outcome")
+        }
+    }
+}
+
+async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliveries: u64) -> Ended {
+    if deliveries > site.max_deliveries {
+        let failure = poison(site, deliveries);
+        return Ended {
+            outcomes: message.jobs.iter().map(|job| lost(site, job, deliveries, failure.clone())).collect(),
+        };
+    }
+    if deliveries > 1 {
+        let started = Started { worker: site.member.clone(), started: Stamp::now() };
+        if let Err(error) = record(site, subject, AttemptFact::Started(deliveries), encode(&started)).await {
+            tracing::debug!(%error, "could not record a start");
+        }
+    }
+    let place = site.running.enter(message.run);
+    // Teardown runs on when its run is cancelled: it must have its verdict.
+    let token = if message.phase == Phase::Teardown { CancellationToken::new() } else { place.token.clone() };
+    let mut outcomes = Vec::with_capacity(message.jobs.len());
+    for job in &message.jobs {
+        let outcome = execute(site, message, job, deliveries, &token).await;
+        trace(site, message, &outcome);
+        outcomes.push(outcome);
+    }
+    Ended { outcomes }
+}
+
+fn trace(site: &Site, message: &JobMessage, outcome: &Outcome) {
+    if outcome.kind != OutcomeKind::Passed {
+        let error = outcome.error.as_ref().map(|e| e.message.as_str());
+        tracing::info!(step = message.step, outcome = %outcome.kind, error, "attempt ended");
+    }
+    if !site.spans.is_enabled() {
+        return;
+    }
+    site.spans.record(span(message.run, message, outcome));
+}
+
+fn span(run: RunId, message: &JobMessage, outcome: &Outcome) -> AttemptSpan {
+    let trace = message.trace.attempt(run, outcome.job, outcome.attempt, outcome.deliveries);
+    let mut attributes = vec![
+        ("rfx.run.id", run.to_string()),
+        ("rfx.flow", message.flow.clone()),
+        ("rfx.step", message.step.clone()),
+        ("rfx.job.id", outcome.job.to_string()),
+        ("rfx.attempt", outcome.attempt.to_string()),
+        ("rfx.function", message.function.to_string()),
+        ("rfx.group", outcome.group.to_string()),
+        ("rfx.worker", outcome.worker.to_string()),
+        ("rfx.outcome", outcome.kind.to_string()),
+        ("messaging.system", "nats".to_owned()),
+    ];
+    attributes.extend(outcome.key.clone().map(|key| ("rfx.job.key", key)));
+    attributes.extend(outcome.error.as_ref().map(|e| ("error.type", e.kind.clone())));
+    AttemptSpan {
+        trace,
+        parent: message.trace.span,
+        name: message.function.to_string(),
+        started: outcome.started,
+        ended: outcome.ended,
+        ok: matches!(outcome.kind, OutcomeKind::Passed | OutcomeKind::Skipped),
+        message: outcome.error.as_ref().map(|e| e.message.clone()),
+        attributes,
+        links: Vec::new(),
+    }
+}
+
+async fn record(
+    site: &Site,
+    subject: &JobSubject,
+    fact: AttemptFact,
+    body: bytes::Bytes,
+) -> Result<(), TransportError> {
+    let fact = FactSubject::Attempt {
+        run: subject.run,
+        group: subject.group.clone(),
+        job: subject.job,
+        attempt: subject.attempt,
+        fact,
+    };
+    // Already there is as good: the first outcome counts, whoever recorded it.
+    site.transport.publish(Guarded::new(site.transport.subjects().fact(&fact), body)).await.map(drop)
+}
+
+fn poison(site: &Site, deliveries: u64) -> Failure {
+    let message = format!(
+        "it was handed over {deliveries} times and never ended (worker.max_deliveries is {}): it ends the workers that take it",
+        site.max_deliveries
+    );
+    Failure::new(kind::POISON, message)
+}
+
+fn lost(site: &Site, job: &Job, deliveries: u64, failure: Failure) -> Outcome {
+    let now = Stamp::now();
+    Outcome {
+        job: job.job,
+        attempt: job.attempt,
+        kind: OutcomeKind::Lost,
+        key: job.key.clone(),
+        output: None,
+        input: Some(job.input.clone()),
+        assertions: Vec::new(),
+        error: Some(failure),
+        tail: String::new(),
+        released: job.released,
+        started: now,
+        ended: now,
+        worker: site.member.clone(),
+        group: site.group.clone(),
+        deliveries,
+        digest: None,
+    }
+}
+
+/// For a message that this rfx cannot read: only its subject says what it is about.
+fn unserved(site: &Site, subject: &JobSubject, deliveries: u64, why: &str) -> Ended {
+    let job = Job {
+        job: subject.job,
+        attempt: subject.attempt,
+        key: None,
+        item: None,
+        input: rfx_schemas::payload::Payload::null(),
+        released: Stamp::now(),
+    };
+    let mut outcome = lost(site, &job, deliveries, Failure::new(kind::UNSERVED, why));
+    outcome.input = None;
+    Ended { outcomes: vec![outcome] }
+}

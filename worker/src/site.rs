@@ -1,0 +1,82 @@
+//! What all attempts of a worker share.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rfx_config::telemetry::Spans;
+use rfx_schemas::id::RunId;
+use rfx_schemas::name::{Group, Member};
+use rfx_transport::Transport;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::Functions;
+use crate::runner::Pool;
+
+/// A worker's surroundings.
+pub struct Site {
+    /// The connection.
+    pub transport: Transport,
+    /// The group that it pulls for.
+    pub group: Group,
+    /// What it calls itself.
+    pub member: Member,
+    /// What it serves.
+    pub functions: Functions,
+    /// Its pools, by position.
+    pub pools: Vec<Pool>,
+    /// Where attempts' spans go.
+    pub spans: Spans,
+    /// How long a delivery is its own without a heartbeat.
+    pub ack_wait: Duration,
+    /// Above this many deliveries an attempt is poison.
+    pub max_deliveries: u64,
+    /// While draining, acks are checked: the connection closes right after.
+    pub draining: AtomicBool,
+    /// Runs with attempts here, to be stopped when they are cancelled.
+    pub running: Running,
+}
+
+/// Runs with attempts under way, each with the token that stops them.
+#[derive(Default)]
+pub struct Running {
+    runs: Mutex<HashMap<RunId, (CancellationToken, usize)>>,
+}
+
+/// An attempt's place among the running; leaves it when dropped.
+pub struct Place<'a> {
+    running: &'a Running,
+    run: RunId,
+    /// Cancelled when the run is.
+    pub token: CancellationToken,
+}
+
+impl Running {
+    /// Enters an attempt of a run.
+    pub fn enter(&self, run: RunId) -> Place<'_> {
+        let mut runs = self.runs.lock().expect("no panic holds it");
+        let (token, count) = runs.entry(run).or_default();
+        *count += 1;
+        Place { running: self, run, token: token.clone() }
+    }
+
+    /// Stops what runs for a run, except its teardown, which takes no token.
+    pub fn cancel(&self, run: RunId) {
+        if let Some((token, _)) = self.runs.lock().expect("no panic holds it").get(&run) {
+            token.cancel();
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut runs = self.running.runs.lock().expect("no panic holds it");
+        if let Some((_, count)) = runs.get_mut(&self.run) {
+            *count -= 1;
+            if *count == 0 {
+                runs.remove(&self.run);
+            }
+        }
+    }
+}
