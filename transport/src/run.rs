@@ -8,7 +8,7 @@ use rfx_schemas::id::RunId;
 use rfx_schemas::name::{Function, Group, Queue};
 use rfx_schemas::plan::Plan;
 use rfx_schemas::stamp::Stamp;
-use rfx_schemas::subject::{FactSubject, RunFact};
+use rfx_schemas::subject::{AttemptFact, FactSubject, RunFact};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -64,6 +64,16 @@ impl Transport {
             Some(Summary { submitted, at: stored.time, finished })
         };
         Ok(submitted.into_iter().filter_map(summary).collect())
+    }
+
+    /// How many attempts of a run have a recorded end.
+    pub async fn ended_of_run(&self, run: RunId) -> Result<usize, TransportError> {
+        let facts = self.scan(&self.topology().events(), &self.subjects().facts_of_run(run)).await?;
+        let ended = |subject: &str| {
+            let parsed = self.subjects().parse_fact(subject);
+            matches!(parsed, Ok(FactSubject::Attempt { fact: AttemptFact::Ended, .. }))
+        };
+        Ok(facts.iter().filter(|fact| ended(&fact.subject)).count())
     }
 
     /// A run's submission; none when the stream does not know it.

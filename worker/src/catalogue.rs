@@ -89,6 +89,9 @@ impl Catalogue {
             let pool = std::path::absolute(pool).unwrap_or_else(|_| pool.clone());
             let recipe = Recipe { python: python.to_owned(), sdk: sdk.to_owned(), pool };
             let runner = Runner::start(&recipe).await?;
+            let Hello { python, pool: info, functions, broken, .. } = &runner.hello;
+            let (count, broken) = (functions.len(), broken.len());
+            tracing::info!(pool = info.name, python, functions = count, broken, "opened a pool");
             catalogue.add_pool(group, &runner.hello);
             catalogue.pools.push(Pool::new(recipe, runner));
         }

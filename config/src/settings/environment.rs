@@ -9,7 +9,7 @@ use config::Value;
 use super::keys::{self, Table};
 
 /// Variables that start like settings but are none.
-const OTHERS: [&str; 1] = ["RFX_CONFIG"];
+const OTHERS: [&str; 2] = ["RFX_CONFIG", "RFX_NATS_SERVER"];
 
 /// The variables of the environment. An empty one counts as not set, as compose files leave them.
 #[derive(Debug, Clone, Default)]

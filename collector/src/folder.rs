@@ -1,0 +1,116 @@
+//! All open runs, folded side by side; a report for each.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rfx_report::{Recorder, files, json};
+use rfx_schemas::fact::Fact;
+use rfx_schemas::id::RunId;
+use rfx_schemas::stamp::Stamp;
+use rfx_transport::Transport;
+use rfx_transport::facts::Entry;
+
+use crate::CollectError;
+
+/// Open runs and where their reports go: `<folder>/<run>/report.json`, `junit.xml`, `report.html`.
+pub(crate) struct Folder {
+    transport: Transport,
+    reports: PathBuf,
+    open: HashMap<RunId, Open>,
+}
+
+/// A run that goes on.
+struct Open {
+    recorder: Recorder,
+    /// Facts since its report was last written.
+    changed: bool,
+}
+
+impl Folder {
+    pub(crate) fn new(transport: Transport, reports: PathBuf) -> Self {
+        Self { transport, reports, open: HashMap::new() }
+    }
+
+    /// Folds facts in order. Facts of runs that are unknown, or whose report is final, are dropped.
+    pub(crate) async fn fold(&mut self, entries: Vec<Entry>) -> Result<(), CollectError> {
+        for entry in entries {
+            let run = entry.subject.run();
+            if let Ok(Fact::Submitted(_)) = &entry.fact {
+                self.begin(run, &entry).await;
+            }
+            let Some(open) = self.open.get_mut(&run) else { continue };
+            match &entry.fact {
+                Ok(fact) => {
+                    let fact = inline(&self.transport, &open.recorder, fact.clone()).await;
+                    open.recorder.apply(&fact, entry.at);
+                    open.changed = true;
+                }
+                Err(error) => {
+                    tracing::warn!(%run, %error, sequence = entry.sequence, "left out a fact that cannot be read");
+                    open.recorder.unreadable();
+                }
+            }
+            if matches!(entry.fact, Ok(Fact::Finished(_))) {
+                self.finish(run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the reports of runs that go on and have changed.
+    pub(crate) fn write_live(&mut self, now: Stamp) -> Result<(), CollectError> {
+        for (run, open) in self.open.iter_mut().filter(|(_, open)| open.changed) {
+            files::write(&self.reports.join(run.to_string()), &open.recorder.report(now))?;
+            open.changed = false;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, run: RunId, entry: &Entry) {
+        let Ok(Fact::Submitted(submitted)) = &entry.fact else { return };
+        if self.is_final(run) || self.open.contains_key(&run) {
+            return;
+        }
+        let loaded = self.transport.load_run((**submitted).clone(), entry.sequence, entry.at).await;
+        let recorder = match loaded {
+            Ok(run) => Recorder::new(run.submitted, run.at, run.plan, run.data).map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match recorder {
+            Ok(recorder) => drop(self.open.insert(run, Open { recorder, changed: true })),
+            Err(error) => tracing::error!(%run, error, "no report can be made of this run"),
+        }
+    }
+
+    fn finish(&mut self, run: RunId) -> Result<(), CollectError> {
+        if let Some(open) = self.open.remove(&run) {
+            let report = open.recorder.report(Stamp::now());
+            let written = files::write(&self.reports.join(run.to_string()), &report)?;
+            let verdict = report.verdict.map(|v| v.as_str());
+            tracing::info!(%run, flow = report.flow, verdict, report = %written.html.display(), "the run has ended");
+        }
+        Ok(())
+    }
+
+    /// Whether the run's report has its verdict already, from before this collector came up.
+    fn is_final(&self, run: RunId) -> bool {
+        let path = self.reports.join(run.to_string()).join("report.json");
+        let Ok(bytes) = std::fs::read(path) else { return false };
+        json::read(&bytes).is_ok_and(|report| report.finished.is_some())
+    }
+}
+
+/// The fact with those outputs inline that expressions read. What cannot be loaded is left out: the
+/// driver, which decides, has loaded it or has failed.
+async fn inline(transport: &Transport, recorder: &Recorder, mut fact: Fact) -> Fact {
+    if let Fact::Ended(ended) = &mut fact {
+        for outcome in ended.outcomes.iter_mut().filter(|o| recorder.state().reads_output(o.job)) {
+            let Some(output) = &outcome.output else { continue };
+            match transport.load(recorder.state().run(), output).await {
+                Ok(json) => outcome.output = Some(rfx_schemas::payload::Payload::Inline(json)),
+                Err(error) => tracing::warn!(%error, "an output cannot be read"),
+            }
+        }
+    }
+    fact
+}

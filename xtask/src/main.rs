@@ -1,0 +1,53 @@
+//! Tasks of this repository: `cargo xtask demo | test | check | bench`.
+//!
+//! Each sets up what it needs and says what is missing by the name of the package to install.
+
+mod bench;
+mod check;
+mod command;
+mod demo;
+mod process;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the rfx repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the article's example through publisher, worker and collector, on a real nats-server
+    Demo(demo::Args),
+    /// Set up what is missing and run all tests
+    Test {
+        /// Only tests whose name holds this
+        filter: Option<String>,
+    },
+    /// Formatting, lints, documentation, Python's lint and types
+    Check,
+    /// Measure rfx beside the raw limit of JetStream, in one run
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Demo(args) => demo::demo(&args),
+        Task::Test { filter } => check::test(filter.as_deref()),
+        Task::Check => check::check(),
+        Task::Bench(args) => bench::bench(&args),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
