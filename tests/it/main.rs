@@ -1,4 +1,8 @@
 //! Tests of the whole, each in a world of its own: a real nats-server, real processes.
 
+mod bad_input;
+mod faults;
 mod flow;
 mod services;
+mod tidy;
+mod traps;

@@ -22,10 +22,17 @@ impl Transport {
         Ok(())
     }
 
-    /// Whether the streams are there, as far as this user may see.
-    pub async fn is_set_up(&self) -> bool {
-        let asking = self.js().get_stream(self.topology().events());
-        matches!(timeout(ANSWER, asking).await, Ok(Ok(_)))
+    /// Makes a stream with nothing but a name and a subject, as another program might have: for
+    /// tests of what is refused.
+    #[doc(hidden)]
+    pub async fn make_foreign_stream(&self, name: &str, subject: &str) -> Result<(), TransportError> {
+        let config = stream::Config {
+            name: name.to_owned(),
+            subjects: vec![subject.to_owned()],
+            ..Default::default()
+        };
+        let made = self.js().create_stream(config).await;
+        made.map(drop).map_err(|e| TransportError::failed("making a stream", e))
     }
 
     async fn ensure_stream(&self, spec: &StreamSpec) -> Result<(), TransportError> {

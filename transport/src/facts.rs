@@ -142,7 +142,7 @@ impl Reading {
                 self.puller = Some(self.open().await?);
             }
             let Some(puller) = &mut self.puller else { continue };
-            match puller.wait(ROOM, &mut self.buffer).await {
+            match puller.wait(ROOM, ROOM / 2, &mut self.buffer).await {
                 Pulled::Messages => {}
                 Pulled::Gone => self.puller = None,
             }

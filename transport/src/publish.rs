@@ -181,6 +181,9 @@ impl Transport {
                         reason,
                     });
                 }
+                Once::Later(_) if self.is_forbidden(&message.subject) => {
+                    return Err(self.no_answer(format!("publishing to {}", message.subject), ANSWER));
+                }
                 Once::Later(reason) if started.elapsed() > PERSIST => {
                     tracing::debug!(reason, "gave up a publish");
                     return Err(self.no_answer(format!("publishing to {}", message.subject), PERSIST));
@@ -191,6 +194,14 @@ impl Transport {
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
         }
+    }
+}
+
+impl Transport {
+    /// Whether the server has said that this user may not publish there; it sends no ack then.
+    fn is_forbidden(&self, subject: &str) -> bool {
+        let complaint = self.complaint().unwrap_or_default().to_lowercase();
+        complaint.contains("permissions violation") && complaint.contains(&subject.to_lowercase())
     }
 }
 

@@ -104,9 +104,12 @@ impl Puller {
     /// Waits for jobs and adds what has come, asking for as many as there is room for. False when the
     /// lane's consumer is gone. Safe to cancel: it takes
     /// messages only right before it returns.
-    pub async fn jobs(&mut self, room: usize, into: &mut Vec<Delivery>) -> bool {
+    ///
+    /// Fewer than `least` are not asked for: a pull of 10 reaches half the throughput of one of 200
+    /// (measured), so a caller that holds jobs still waits until there is room for many.
+    pub async fn jobs(&mut self, room: usize, least: usize, into: &mut Vec<Delivery>) -> bool {
         let mut buffer = Vec::new();
-        let pulled = self.wait(room, &mut buffer).await;
+        let pulled = self.wait(room, least, &mut buffer).await;
         self.deliver(buffer, into);
         matches!(pulled, Pulled::Messages)
     }
@@ -125,10 +128,15 @@ impl Puller {
 
     /// Waits until there is something, asking for as much as there is room for. Safe to cancel:
     /// what was taken is in the buffer, what was asked for is counted.
-    pub(crate) async fn wait(&mut self, room: usize, buffer: &mut Vec<jetstream::Message>) -> Pulled {
+    pub(crate) async fn wait(
+        &mut self,
+        room: usize,
+        least: usize,
+        buffer: &mut Vec<jetstream::Message>,
+    ) -> Pulled {
         loop {
-            self.ask(room).await;
-            let deadline = self.wake_at(room);
+            self.ask(room, least).await;
+            let deadline = self.wake_at(room, least);
             tokio::select! {
                 biased;
                 changed = self.connected.changed() => {
@@ -183,19 +191,19 @@ impl Puller {
         }
     }
 
-    fn wake_at(&self, room: usize) -> Instant {
+    fn wake_at(&self, room: usize, least: usize) -> Instant {
         let silence = self.last_word + SILENCE;
-        if self.requested < room { silence.min(self.not_before.max(Instant::now())) } else { silence }
+        if self.missing(room) >= least { silence.min(self.not_before.max(Instant::now())) } else { silence }
     }
 
-    /// Asks for what there is room for; in steps, so that one freed slot is not one request.
-    async fn ask(&mut self, room: usize) {
-        let missing = room.saturating_sub(self.requested);
-        if missing == 0 || missing * 4 < room || Instant::now() < self.not_before {
-            // Not asking is not a reason to spin: see `wake_at`.
-            if missing > 0 && missing * 4 < room {
-                self.not_before = Instant::now() + PAUSE;
-            }
+    fn missing(&self, room: usize) -> usize {
+        room.saturating_sub(self.requested)
+    }
+
+    /// Asks for what there is room for, if that is worth a request.
+    async fn ask(&mut self, room: usize, least: usize) {
+        let missing = self.missing(room);
+        if missing < least.max(1) || Instant::now() < self.not_before {
             return;
         }
         self.number += 1;

@@ -128,6 +128,16 @@ impl Transport {
         }
     }
 
+    /// Jobs that wait anywhere or are with workers.
+    pub async fn waiting_jobs(&self) -> Result<u64, TransportError> {
+        let what = "asking how many jobs wait";
+        match timeout(ANSWER, self.js().get_stream(self.topology().jobs())).await {
+            Ok(Ok(stream)) => Ok(stream.cached_info().state.messages),
+            Ok(Err(error)) => Err(TransportError::failed(what, error)),
+            Err(_) => Err(self.no_answer(what, ANSWER)),
+        }
+    }
+
     /// Takes all jobs of a run out of one lane; how many there were.
     pub async fn purge_lane(&self, group: &Group, queue: &Queue, run: RunId) -> Result<u64, TransportError> {
         self.purge(self.subjects().lane_of_run(group, queue, run)).await

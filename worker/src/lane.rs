@@ -80,12 +80,12 @@ impl Lane {
         let mut deliveries = Vec::new();
         loop {
             self.start_held();
-            let room = self.room();
+            let (room, least) = self.room();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 Some(done) = self.running.join_next(), if !self.running.is_empty() => self.ended(done),
-                open = self.puller.jobs(room, &mut deliveries), if room > 0 => {
+                open = self.puller.jobs(room, least, &mut deliveries), if room > 0 => {
                     if !open && !self.reopen(shutdown).await {
                         return;
                     }
@@ -101,8 +101,9 @@ impl Lane {
         }
     }
 
-    fn room(&self) -> usize {
-        let free = self.slots - self.running.len();
+    /// How many more jobs there is room for, and how many are worth asking for: while jobs are
+    /// held, no slot waits for the answer.
+    fn room(&self) -> (usize, usize) {
         let ahead = match self.mean {
             Some(mean) if mean < AHEAD => {
                 let rounds = AHEAD.as_secs_f64() / mean.as_secs_f64().max(1e-6);
@@ -111,7 +112,10 @@ impl Lane {
             }
             _ => 0,
         };
-        (free + ahead).saturating_sub(self.held.len())
+        let capacity = self.slots + ahead;
+        let room = capacity.saturating_sub(self.running.len() + self.held.len());
+        let least = if self.held.is_empty() { 1 } else { capacity / 4 };
+        (room, least)
     }
 
     fn start_held(&mut self) {

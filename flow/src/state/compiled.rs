@@ -21,8 +21,11 @@ pub(super) struct Compiled {
     pub(super) condition: Option<Expression>,
     pub(super) each: Option<Template>,
     pub(super) with: Template,
-    /// What the step reads of the run, besides item and output.
-    paths: Vec<Path>,
+    /// What its input reads of the run, besides the item. Apart from the rest, since this scope is
+    /// made again for every few jobs.
+    with_paths: Vec<Path>,
+    /// What its condition and its list read of the run.
+    start_paths: Vec<Path>,
     /// What its expectations read of the run.
     expect_paths: Vec<Path>,
     /// Whether its expectations read the item.
@@ -38,23 +41,31 @@ impl Compiled {
         let each = step.each.as_ref().map(template).transpose()?;
         let with = template(&step.with)?;
         let expect = step.expect.iter().map(expression).collect::<Result<Vec<_>, _>>()?;
-        let mut paths: Vec<_> = with.paths().into_iter().cloned().collect();
-        paths.extend(each.iter().flat_map(Template::paths).cloned());
-        paths.extend(condition.iter().flat_map(Expression::paths).cloned());
-        let all_expected: Vec<_> = expect.iter().flat_map(Expression::paths).cloned().collect();
-        let expects_item = all_expected.iter().any(|p| p.names[0] == "item");
-        let of_run = |p: &Path| !matches!(p.names[0].as_str(), "item" | "index" | "output");
-        paths.retain(of_run);
-        let expect_paths = all_expected.into_iter().filter(of_run).collect();
-        Ok(Self { condition, each, with, paths, expect_paths, expects_item })
+        let of_run = |p: &&Path| !matches!(p.names[0].as_str(), "item" | "index" | "output");
+        let with_paths = with.paths().into_iter().filter(of_run).cloned().collect();
+        let lists = each.iter().flat_map(Template::paths);
+        let start_paths = lists.chain(condition.iter().flat_map(Expression::paths)).cloned().collect();
+        let expected = || expect.iter().flat_map(Expression::paths);
+        let expects_item = expected().any(|p| p.names[0] == "item");
+        let expect_paths = expected().filter(of_run).cloned().collect();
+        Ok(Self { condition, each, with, with_paths, start_paths, expect_paths, expects_item })
     }
 }
 
 impl RunState {
-    /// The scope of a step's expressions: only what they read, since converting costs.
-    pub(super) fn scope(&self, at: usize) -> Scope<'static> {
+    /// The scope of a step's `if` and `each`: only what they read, since converting costs.
+    pub(super) fn start_scope(&self, at: usize) -> Scope<'static> {
+        self.scope(&self.compiled[at].start_paths)
+    }
+
+    /// The scope of a step's `with`, to which each job adds its item.
+    pub(super) fn with_scope(&self, at: usize) -> Scope<'static> {
+        self.scope(&self.compiled[at].with_paths)
+    }
+
+    fn scope(&self, paths: &[Path]) -> Scope<'static> {
         let mut scope = Scope::default();
-        for (name, value) in self.variables(&self.compiled[at].paths) {
+        for (name, value) in self.variables(paths) {
             scope.set(&name, &value);
         }
         scope
@@ -114,7 +125,7 @@ impl RunState {
         if let Some(shared) = self.shared_list(each) {
             return Ok(Some(shared));
         }
-        match each.eval(&self.scope(at)) {
+        match each.eval(&self.start_scope(at)) {
             Ok(list @ Value::Array(_)) => Ok(Some(Arc::new(list))),
             Ok(other) => {
                 let text: String = other.to_string().chars().take(80).collect();
@@ -134,11 +145,7 @@ impl RunState {
     /// The flow's outputs, when all of them have a value.
     pub fn outputs(&self) -> Option<Value> {
         let template = Template::parse(&json!(self.plan.outputs)).ok()?;
-        let mut scope = Scope::default();
         let paths: Vec<_> = template.paths().into_iter().cloned().collect();
-        for (name, value) in self.variables(&paths) {
-            scope.set(&name, &value);
-        }
-        template.eval(&scope).ok().filter(|v| v.as_object().is_some_and(|o| !o.is_empty()))
+        template.eval(&self.scope(&paths)).ok().filter(|v| v.as_object().is_some_and(|o| !o.is_empty()))
     }
 }

@@ -326,7 +326,7 @@ impl RunState {
             }
         }
         if let Some(condition) = &self.compiled[at].condition {
-            return match condition.eval(&self.scope(at)) {
+            return match condition.eval(&self.start_scope(at)) {
                 Ok(Value::Bool(true)) => Ok(()),
                 Ok(Value::Bool(false)) => {
                     Err((Verdict::Skipped, format!("its condition is false: {}", condition.text())))

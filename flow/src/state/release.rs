@@ -104,7 +104,7 @@ impl RunState {
         if items.is_empty() {
             return 0;
         }
-        let scope = self.scope(at);
+        let scope = self.with_scope(at);
         for item in &items {
             released.push(self.release_item(at, *item, &scope));
             self.steps[at].jobs[*item].standing = Standing::Released;

@@ -27,8 +27,9 @@ pub struct Args {
 /// Measures. Load stays on loopback and ends with the last job.
 pub fn bench(args: &Args) -> Result<u8> {
     eprintln!("building rfx in release mode …");
-    run(&mut cargo(["build", "--release", "--workspace", "--bins"]))?;
-    run(&mut cargo(["build", "--release", "--package", "rfx-transport", "--example", "raw"]))?;
+    let packages = ["rfx-publisher", "rfx-worker", "rfx-collector", "rfx-transport"];
+    let packages = packages.iter().flat_map(|name| ["--package", name]);
+    run(&mut cargo(["build", "--release", "--bins", "--example", "raw"].into_iter().chain(packages)))?;
     let dir = target().join("bench");
     if dir.exists() {
         std::fs::remove_dir_all(&dir).map_err(io("target/bench"))?;

@@ -1,0 +1,79 @@
+//! What the tests of the flow crate share: flows as text, and a world that answers jobs.
+
+use std::collections::BTreeMap;
+
+use rfx_flow::diagnostic::Source;
+use rfx_flow::{Catalogue, Checked, Release, ReleasedJob, Request, RunState, check, plan};
+use rfx_schemas::fact::{Ended, Fact};
+use rfx_schemas::id::RunId;
+use rfx_schemas::outcome::Outcome;
+use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::plan::Plan;
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::verdict::OutcomeKind;
+use serde_json::Value;
+
+/// The run of every test.
+pub fn run() -> RunId {
+    "0190b5b2-7c1e-7abc-8def-0123456789ab".parse().expect("a run id")
+}
+
+/// A moment, seconds into the run.
+pub fn at(seconds: i64) -> Stamp {
+    Stamp::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
+}
+
+/// A flow that must be right.
+pub fn checked(text: &str) -> Checked {
+    check(Source::new("flow.yaml", text)).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// A catalogue that knows nothing and minds nothing.
+pub fn nothing_known() -> Catalogue {
+    let fallback = "local".parse().expect("a group");
+    Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false }
+}
+
+/// The plan of a flow without data.
+pub fn planned(text: &str) -> Plan {
+    plan(&checked(text), run(), &Request::default(), &nothing_known())
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// A run of it.
+pub fn state(text: &str) -> RunState {
+    RunState::new(run(), planned(text).into(), BTreeMap::new()).expect("a plan of ours")
+}
+
+/// The jobs that a state releases; inputs that cannot be made are a failure of the test.
+pub fn release(state: &mut RunState, now: Stamp, room: usize) -> Vec<ReleasedJob> {
+    let released = state.release(now, room);
+    let job = |release| match release {
+        Release::Publish(job) => job,
+        Release::Refuse(refusal) => panic!("refused: {refusal:?}"),
+    };
+    released.into_iter().map(job).collect()
+}
+
+/// The fact that an attempt ended.
+pub fn ended(job: &ReleasedJob, kind: OutcomeKind, output: &Value) -> Fact {
+    let outcome = Outcome {
+        job: job.job,
+        attempt: job.attempt,
+        kind,
+        key: None,
+        output: Some(Payload::Inline(Json::of(output))),
+        input: None,
+        assertions: Vec::new(),
+        error: None,
+        tail: String::new(),
+        released: at(0),
+        started: at(0),
+        ended: at(0),
+        worker: "w".parse().expect("a member"),
+        group: "local".parse().expect("a group"),
+        deliveries: 1,
+        digest: None,
+    };
+    Fact::Ended(Ended { outcomes: vec![outcome] })
+}
