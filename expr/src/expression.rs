@@ -6,7 +6,7 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Program, Value};
 use serde_json::Value as Json;
 
-use crate::scope::Scope;
+use crate::scope::{LIBRARY, Scope};
 
 /// Longest expression accepted, in bytes.
 const MAX_LEN: usize = 8 * 1024;
@@ -88,7 +88,7 @@ impl Expression {
         if text.trim().is_empty() {
             return Err(ParseError { message: "the expression is empty".to_owned(), offset: 0 });
         }
-        let program = Program::compile(text).map_err(|errors| first_error(text, &errors))?;
+        let program = LIBRARY.compile(text).map_err(|errors| first_error(text, &errors))?;
         let mut walk = Walk { bound: Vec::new(), paths: Vec::new(), nodes: 0, depth: 0, program: &program };
         walk.visit(program.expression(), 0);
         let (paths, nodes, depth) = (walk.paths, walk.nodes, walk.depth);
@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(eval("output.os - 7"), Ok(json!(-2)));
         assert_eq!(eval("output.apps.map(a, a.n + 1)"), Ok(json!([2])));
         assert_eq!(eval("output.apps.exists(a, a.name == 'openssl') && has(output.f)"), Ok(json!(true)));
+        assert_eq!(eval("output.?nope.orValue(7)"), Ok(json!(7)));
         assert_eq!(eval("{'b': 1, 'a': double(2) * 1.5}").expect("a map").to_string(), r#"{"a":3.0,"b":1}"#);
     }
 

@@ -1,10 +1,10 @@
 //! The variables that an expression may read.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::objects::{Key, Map};
-use cel::{Context, Value};
+use cel::{Context, Env, Value};
 use serde_json::Value as Json;
 
 /// Variables by name. A child sees its parent's and adds its own, so that what a whole step shares
@@ -15,9 +15,12 @@ pub struct Scope<'p> {
     pub(crate) longest: u64,
 }
 
+/// CEL's own functions. One for all: making them takes longer than evaluating with them.
+pub(crate) static LIBRARY: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
 impl Default for Scope<'_> {
     fn default() -> Self {
-        Self { context: Context::default(), longest: 1 }
+        Self { context: Context::with_env(Arc::clone(&LIBRARY)), longest: 1 }
     }
 }
 

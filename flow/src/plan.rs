@@ -290,11 +290,11 @@ impl Planner<'_> {
         }
         let serves = |g: &&&LiveGroup| serving.iter().any(|r| r.group == g.group);
         let best = fitting.iter().filter(serves).min_by_key(|g| (g.pending, g.group.clone()));
-        let group = best.map(|g| g.group.clone()).or(wanted.group).or_else(|| {
-            // Nobody serves it now: it waits where it was served last, or else where workers are
-            // expected to come.
-            serving.first().map(|r| r.group.clone()).or_else(|| fitting.first().map(|g| g.group.clone()))
-        });
+        // Nobody serves it now: it waits in a place that was asked for, else where it was served last.
+        let asked = !wanted.labels.is_empty() || wanted.group.is_some();
+        let waits = fitting.first().filter(|_| asked).map(|g| g.group.clone());
+        let served = serving.first().map(|r| r.group.clone());
+        let group = best.map(|g| g.group.clone()).or(wanted.group).or(waits).or(served);
         let group = group.unwrap_or_else(|| self.catalogue.fallback.clone());
         let mut versions: Vec<_> =
             serving.iter().filter(|r| r.group == group).map(|r| r.version.clone()).collect();

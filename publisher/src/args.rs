@@ -28,9 +28,9 @@ pub enum Command {
     /// Run a flow and wait for its verdict
     Run(RunArgs),
     /// Check a flow and its data, without running it
-    Check(PlanArgs),
+    Check(LookArgs),
     /// Show the jobs that a flow comes to, without running it
-    Plan(PlanArgs),
+    Plan(LookArgs),
     /// List runs, newest first
     Runs {
         /// Most runs to list
@@ -102,7 +102,15 @@ pub struct PlanArgs {
     /// Where steps, or one of them, run: provider=aws, or group=NAME; may be repeated
     #[arg(long = "where", value_name = "[STEP:]LABELS")]
     pub places: Vec<String>,
-    /// Plan without a server: functions and places stay open
+}
+
+/// A flow to look at.
+#[derive(Debug, Args)]
+pub struct LookArgs {
+    /// The flow
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Without a server: functions and places stay open
     #[arg(long)]
     pub offline: bool,
 }

@@ -33,7 +33,8 @@ struct Bars {
 impl Progress {
     /// Progress of a run with these steps.
     pub fn new(recorder: &Recorder, quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+        let terminal =
+            std::io::stderr().is_terminal() && std::env::var_os("CI").is_none_or(|ci| ci.is_empty());
         let bars = (terminal && !quiet).then(|| Bars::new(recorder));
         Self { bars, said: BTreeSet::new(), waiting: Vec::new(), last: Instant::now() }
     }

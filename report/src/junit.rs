@@ -30,8 +30,7 @@ fn suite(report: &Report, step: &StepReport) -> TestSuite {
     }
     suite.add_properties(properties(report, step));
     if step.jobs.is_empty() {
-        let reason = step.reason.as_deref().unwrap_or("no jobs");
-        let mut case = TestCase::new(xml(&name), skip(reason));
+        let mut case = TestCase::new(xml(&name), without_jobs(step));
         case.set_classname(class);
         suite.add_test_case(case);
     } else {
@@ -85,6 +84,19 @@ fn status(step: &StepReport, job: &JobReport) -> TestCaseStatus {
     };
     let before = job.attempts.split_last().map_or(&[][..], |(_, before)| before);
     status.add_reruns(before.iter().map(rerun));
+    status
+}
+
+/// A step that never came to its jobs: skipped for a reason, or not startable at all.
+fn without_jobs(step: &StepReport) -> TestCaseStatus {
+    let reason = step.reason.as_deref().unwrap_or("no jobs");
+    let kind = match step.verdict {
+        Some(Verdict::Error) => "error",
+        Some(Verdict::Lost) => "lost",
+        _ => return skip(reason),
+    };
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_type(kind).set_message(line(reason));
     status
 }
 

@@ -260,12 +260,12 @@ async fn rfx_dev_runs_everything_and_keeps_what_it_is_told_to() {
     world.file("flow.yaml", "flow: x\nsteps:\n  a: { uses: rfx.echo, with: { v: 1 } }\n");
     let store = world.dir().join("kept").display().to_string();
     let mut runs = Vec::new();
-    for _ in 0..2 {
+    for round in 0..2 {
         let mut command = command("rfx");
         command
             .args(["dev", "--port", "0", "--store", &store, "--reports", "reports"])
             .current_dir(world.dir());
-        let log = world.dir().join("dev.log");
+        let log = world.dir().join(format!("dev-{round}.log"));
         let mut dev = rfx_tests::process::Process::start(&mut command, &log);
         dev.printed("collecting").await;
         let output = dev.output();

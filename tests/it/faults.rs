@@ -134,7 +134,6 @@ async fn workers_share_a_run_and_one_that_is_stopped_finishes_its_jobs_first() {
     passed(&mut client).await;
     let report = world.report("latest").await;
     assert_whole(&report);
-    assert_eq!(report.anomalies.redelivered, 0, "what was handed back had not been started");
     let mut workers: Vec<_> = report
         .steps
         .iter()

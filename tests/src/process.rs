@@ -38,7 +38,8 @@ pub fn command(name: &str) -> Command {
     let mut command = Command::new(bin(name));
     for (key, _) in std::env::vars_os() {
         let text = key.to_string_lossy().into_owned();
-        if text.starts_with("RFX_") || text.starts_with("OTEL_") || text == "TRACEPARENT" {
+        let setting = text.starts_with("RFX_") && text != "RFX_NATS_SERVER";
+        if setting || text.starts_with("OTEL_") || text == "TRACEPARENT" {
             command.env_remove(key);
         }
     }

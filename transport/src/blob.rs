@@ -40,7 +40,7 @@ impl Transport {
     pub async fn store(&self, run: RunId, json: Json) -> Result<Payload, TransportError> {
         let (payload, big) = Payload::of(json);
         if let Some(bytes) = big {
-            self.put_blob(run, &bytes).await?;
+            Box::pin(self.put_blob(run, &bytes)).await?;
         }
         Ok(payload)
     }
@@ -49,7 +49,7 @@ impl Transport {
     pub async fn load(&self, run: RunId, payload: &Payload) -> Result<Json, TransportError> {
         match payload {
             Payload::Inline(json) => Ok(json.clone()),
-            Payload::Blob(reference) => Ok(Json::from_text(self.get_blob(run, reference).await?)),
+            Payload::Blob(reference) => Ok(Json::from_text(Box::pin(self.get_blob(run, reference)).await?)),
         }
     }
 }

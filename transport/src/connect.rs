@@ -208,7 +208,8 @@ impl Transport {
         let asking = self.client().request(self.api("INFO"), bytes::Bytes::new());
         match tokio::time::timeout(ANSWER, asking).await {
             Ok(Ok(answer)) => {
-                let off = String::from_utf8_lossy(&answer.payload).contains("jetstream not enabled");
+                let off =
+                    String::from_utf8_lossy(&answer.payload).to_lowercase().contains("jetstream not enabled");
                 if off { Err(self.no_jetstream()) } else { Ok(()) }
             }
             Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {

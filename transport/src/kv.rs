@@ -2,11 +2,13 @@
 //!
 //! A read may be stale (direct get on R3), so decisions rest on compare-and-set, never on a read.
 
+use async_nats::RequestErrorKind::NoResponders;
 use bytes::Bytes;
 use rfx_schemas::topology::Bucket;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::TransportError;
 use crate::{ANSWER, Transport};
@@ -108,12 +110,19 @@ impl Transport {
         value: Bytes,
     ) -> Result<Option<u64>, TransportError> {
         let what = format!("writing {key} in {}", self.topology().bucket(bucket));
-        let request = async_nats::Request::new().headers(headers).payload(value);
-        let sending = self.client().send_request(self.topology().key(bucket, key), request);
-        let answer = match timeout(ANSWER, sending).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(TransportError::failed(what, error)),
-            Err(_) => return Err(self.no_answer(what, ANSWER)),
+        let started = Instant::now();
+        let answer = loop {
+            let request = async_nats::Request::new().headers(headers.clone()).payload(value.clone());
+            let sending = self.client().send_request(self.topology().key(bucket, key), request);
+            match timeout(ANSWER, sending).await {
+                Ok(Ok(answer)) => break answer,
+                // A bucket that was made just now, or whose leader changes, has no listener for a while.
+                Ok(Err(error)) if error.kind() == NoResponders && started.elapsed() < ANSWER => {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Ok(Err(error)) => return Err(TransportError::failed(what, error)),
+                Err(_) => return Err(self.no_answer(what, ANSWER)),
+            }
         };
         match crate::publish::ack(&answer.payload) {
             Ok(crate::Published::Stored(revision)) => Ok(Some(revision)),

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use rfx_schemas::id::RunId;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject, RunFact};
 use tokio::time::timeout;
 
@@ -17,7 +16,8 @@ pub enum Look {
     Open,
     /// Its outcome is recorded.
     Recorded,
-    /// Its run is cancelled or finished.
+    /// Its run has ended. A cancelled run is no reason: its teardown runs, and the driver records an
+    /// end for whatever else is left.
     Over,
 }
 
@@ -47,11 +47,6 @@ impl Transport {
     pub async fn has_fact(&self, fact: &FactSubject) -> Result<bool, TransportError> {
         let subject = self.subjects().fact(fact);
         Ok(self.last_of(&self.topology().events(), &subject).await?.is_some())
-    }
-
-    /// Whether a cancel of the run is recorded.
-    pub async fn is_cancelled(&self, run: RunId) -> Result<bool, TransportError> {
-        self.has_fact(&FactSubject::Run { run, fact: RunFact::Cancelled(1) }).await
     }
 
     /// The last message on a subject of a stream.

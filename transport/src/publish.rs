@@ -119,6 +119,14 @@ impl Publisher {
         let (sender, receiver) = oneshot::channel();
         let slot = self.waiting.lock().expect("no panic holds it").insert(sender);
         let reply = format!("{}{slot}", self.prefix);
+        let limit = self.client.server_info().max_payload;
+        if payload.len() > limit {
+            self.waiting.lock().expect("no panic holds it").try_remove(slot);
+            return Once::Never(format!(
+                "{} bytes are above the server's max_payload of {limit}",
+                payload.len()
+            ));
+        }
         let sending = self.client.publish_with_reply_and_headers(subject.to_owned(), reply, headers, payload);
         let waiting = async {
             sending.await.map_err(|e| e.to_string())?;

@@ -249,10 +249,8 @@ impl Puller {
             StatusCode::NOT_FOUND | StatusCode::TIMEOUT => {
                 self.requested = pending.map_or(0, |pending| self.requested.saturating_sub(pending));
             }
-            StatusCode::NO_RESPONDERS => {
-                self.requested = 0;
-                self.back_off();
-            }
+            // The server knows no such consumer: after a restart it has forgotten those in memory.
+            StatusCode::NO_RESPONDERS => return true,
             _ if text.to_lowercase().contains("consumer deleted") => return true,
             other => {
                 tracing::debug!(status = %other, text, "the server refused a pull");

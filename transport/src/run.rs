@@ -113,6 +113,16 @@ impl Transport {
 
     /// Jobs that wait in a lane or are with its workers; none when it has no consumer yet.
     pub async fn lane_depth(&self, group: &Group, queue: &Queue) -> Result<Option<u64>, TransportError> {
+        let state = self.lane_state(group, queue).await?;
+        Ok(state.map(|(waiting, delivered)| waiting + delivered))
+    }
+
+    /// Jobs of a lane that are with its workers.
+    pub async fn lane_delivered(&self, group: &Group, queue: &Queue) -> Result<u64, TransportError> {
+        Ok(self.lane_state(group, queue).await?.map_or(0, |(_, delivered)| delivered))
+    }
+
+    async fn lane_state(&self, group: &Group, queue: &Queue) -> Result<Option<(u64, u64)>, TransportError> {
         let name = self.topology().consumer(group, queue).name;
         let jobs = self.topology().jobs();
         let asking = self
@@ -121,7 +131,7 @@ impl Transport {
         match timeout(ANSWER, asking).await {
             Ok(Ok(consumer)) => {
                 let info = consumer.cached_info();
-                Ok(Some(info.num_pending + info.num_ack_pending as u64))
+                Ok(Some((info.num_pending, info.num_ack_pending as u64)))
             }
             Ok(Err(_)) => Ok(None),
             Err(_) => Err(self.no_answer("asking for the depth of a lane", ANSWER)),

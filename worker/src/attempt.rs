@@ -21,6 +21,9 @@ use crate::text::shorten;
 /// Longest message, traceback and diff that an outcome carries, in bytes.
 const MESSAGE: usize = 4 * 1024;
 const TRACEBACK: usize = 32 * 1024;
+/// Most assertions that an outcome carries, and the longest text of one, in bytes: 400 KiB in all.
+const ASSERTIONS: usize = 100;
+const VALUE: usize = 1024;
 
 /// How a function ended, before its outcome is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +91,7 @@ pub async fn execute(
         key: job.key.clone(),
         output,
         input: (ending.kind != OutcomeKind::Passed).then(|| job.input.clone()),
-        assertions: ending.assertions,
+        assertions: few(ending.assertions),
         error: ending.error.map(bounded),
         tail: ending.tail,
         released: job.released,
@@ -137,10 +140,14 @@ async fn run(
                 traceparent: trace.to_string(),
                 key: job.key.as_deref(),
             };
-            site.pools[*pool].call(call, input.text(), deadline, cancel).await
+            // Boxed: it is many times the size of a native call, and every attempt moves about.
+            Box::pin(site.pools[*pool].call(call, input.text(), deadline, cancel)).await
         }
     };
-    judge(site, message, job, ending).await
+    if ending.kind != OutcomeKind::Passed || message.expect.is_empty() {
+        return ending;
+    }
+    Box::pin(judge(site, message, job, ending)).await
 }
 
 fn seconds(stamp: Stamp) -> f64 {
@@ -168,9 +175,6 @@ async fn call_native(
 
 /// Evaluates the step's expectations on what passed.
 async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending) -> Ending {
-    if ending.kind != OutcomeKind::Passed || message.expect.is_empty() {
-        return ending;
-    }
     let value = |payload: Option<Payload>| async move {
         match payload {
             None => Ok(None),
@@ -211,6 +215,28 @@ async fn store(
 
 fn unreadable(error: &TransportError) -> Ending {
     Ending::lost(kind::MISSING, format!("a value of the job cannot be read: {error}"))
+}
+
+/// At most [`ASSERTIONS`] of them, those that did not hold first, each within bounds: an
+/// outcome must fit into a message whatever a function records.
+fn few(mut assertions: Vec<Assertion>) -> Vec<Assertion> {
+    if assertions.len() > ASSERTIONS {
+        let left_out = assertions.len() - ASSERTIONS;
+        // A stable sort: both kinds stay in the order in which they were recorded.
+        assertions.sort_by_key(|a| a.passed);
+        assertions.truncate(ASSERTIONS);
+        let note = format!("{left_out} more assertions were left out");
+        assertions.push(Assertion { label: note, passed: true, expected: None, seen: None, message: None });
+    }
+    let short = |text: Option<String>| text.map(|t| shorten(&t, VALUE));
+    let bound = |a: Assertion| Assertion {
+        label: shorten(&a.label, VALUE),
+        expected: short(a.expected),
+        seen: short(a.seen),
+        message: short(a.message),
+        ..a
+    };
+    assertions.into_iter().map(bound).collect()
 }
 
 fn bounded(failure: Failure) -> Failure {

@@ -17,6 +17,7 @@ mod text;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use rfx_config::settings;
 use rfx_config::telemetry::Spans;
@@ -25,13 +26,16 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::topology::{Bucket, PRESENCE_EVERY};
 use rfx_transport::{Transport, TransportError};
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use catalogue::Catalogue;
 use native::Registry;
 pub use runner::StartError;
 use site::Site;
+
+/// How often functions are announced again: the catalogue forgets what was not seen for 30 days.
+const ANNOUNCE: Duration = Duration::from_secs(60 * 60);
 
 /// Why a worker cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +115,7 @@ async fn tend(
     let transport = &site.transport;
     let mut cancels = transport.cancels().await?;
     let mut tick = interval(PRESENCE_EVERY);
-    let mut announced = false;
+    let mut announced: Option<Instant> = None;
     loop {
         tokio::select! {
             ended = lanes.join_next() => match ended {
@@ -122,8 +126,8 @@ async fn tend(
             },
             Some(run) = cancels.next() => site.running.cancel(run),
             _ = tick.tick() => {
-                if !announced {
-                    announced = announce(transport, &records).await;
+                if announced.is_none_or(|at| at.elapsed() > ANNOUNCE) && announce(transport, &records).await {
+                    announced = Some(Instant::now());
                 }
                 if let Err(error) = transport.kv_put(Bucket::Presence, &presence_key(&presence), &presence).await {
                     tracing::debug!(%error, "could not say that this worker is up");
@@ -141,7 +145,8 @@ async fn tend(
 async fn announce(transport: &Transport, records: &[FunctionRecord]) -> bool {
     for record in records {
         let key = function_key(&record.group, &record.name, &record.version);
-        if let Err(error) = transport.kv_put(Bucket::Functions, &key, record).await {
+        let record = FunctionRecord { seen: Stamp::now(), ..record.clone() };
+        if let Err(error) = transport.kv_put(Bucket::Functions, &key, &record).await {
             tracing::warn!(%error, "could not announce the functions, trying again");
             return false;
         }

@@ -33,7 +33,13 @@ pub(crate) async fn attempt(site: &Site, held: Held) {
             Ok(message) => outcomes(site, &subject, &message, deliveries).await,
             Err(error) => unserved(site, &subject, deliveries, &error.to_string()),
         };
-        record(site, &subject, AttemptFact::Ended, encode(&ended)).await
+        match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
+            // It will not fare better the next time: what is left out must not cost the verdict.
+            Err(TransportError::Refused { reason, .. }) => {
+                record(site, &subject, AttemptFact::Ended, encode(&bare(ended, &reason))).await
+            }
+            recorded => recorded,
+        }
     }
     .instrument(span);
     tokio::pin!(work);
@@ -138,6 +144,23 @@ async fn record(
     };
     // Already there is as good: the first outcome counts, whoever recorded it.
     site.transport.publish(Guarded::new(site.transport.subjects().fact(&fact), body)).await.map(drop)
+}
+
+/// The same verdicts without what makes them too big to be stored.
+fn bare(mut ended: Ended, reason: &str) -> Ended {
+    for outcome in &mut ended.outcomes {
+        tracing::warn!(job = %outcome.job, reason, "an outcome is recorded without its details");
+        outcome.assertions = Vec::new();
+        outcome.input = None;
+        outcome.tail = format!("left out, since the server refused the outcome: {reason}");
+        if outcome.kind == OutcomeKind::Passed && outcome.output.is_some() {
+            outcome.kind = OutcomeKind::Error;
+            outcome.error =
+                Some(Failure::new("OutputError", format!("the output could not be stored: {reason}")));
+        }
+        outcome.output = None;
+    }
+    ended
 }
 
 fn poison(site: &Site, deliveries: u64) -> Failure {

@@ -13,18 +13,18 @@ use rfx_schemas::plan::{Plan, PlannedStep};
 use rfx_transport::Transport;
 
 use super::{Desk, submit_failure};
-use crate::args::PlanArgs;
+use crate::args::{LookArgs, PlanArgs};
 
 /// Checks a flow.
-pub async fn check(desk: Desk, args: PlanArgs) -> Result<u8, Failure> {
+pub async fn check(desk: Desk, args: LookArgs) -> Result<u8, Failure> {
     let prepared = plan(&desk, &args).await?;
     let plan = &prepared.plan;
-    print(&format!("{}: {} steps, {}, all right\n", args.flow.display(), plan.steps.len(), jobs(plan)))?;
+    print(&format!("{}: {} steps, {}, all right\n", args.plan.flow.display(), plan.steps.len(), jobs(plan)))?;
     Ok(exit::PASSED)
 }
 
 /// Shows a flow's jobs.
-pub async fn show(desk: Desk, args: PlanArgs) -> Result<u8, Failure> {
+pub async fn show(desk: Desk, args: LookArgs) -> Result<u8, Failure> {
     let prepared = plan(&desk, &args).await?;
     let plan = &prepared.plan;
     let mut text = format!("{}: {}\n", plan.flow, jobs(plan));
@@ -36,10 +36,10 @@ pub async fn show(desk: Desk, args: PlanArgs) -> Result<u8, Failure> {
     Ok(exit::PASSED)
 }
 
-async fn plan(desk: &Desk, args: &PlanArgs) -> Result<Prepared, Failure> {
+async fn plan(desk: &Desk, args: &LookArgs) -> Result<Prepared, Failure> {
     // What is wrong in the file itself is said without a server.
-    let checked = read_flow(&args.flow).map_err(submit_failure)?;
-    let choices = choices(args)?;
+    let checked = read_flow(&args.plan.flow).map_err(submit_failure)?;
+    let choices = choices(&args.plan)?;
     let catalogue = if args.offline {
         let fallback = desk.settings.publisher.group.clone();
         Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false }
@@ -47,7 +47,7 @@ async fn plan(desk: &Desk, args: &PlanArgs) -> Result<Prepared, Failure> {
         let transport = desk.connect().await?;
         load_catalogue(desk, &transport).await?
     };
-    prepare(&checked, &args.flow, &choices, &catalogue).map_err(submit_failure)
+    prepare(&checked, &args.plan.flow, &choices, &catalogue).map_err(submit_failure)
 }
 
 /// The catalogue of a server that may never have seen rfx before.

@@ -16,6 +16,7 @@ use rfx_schemas::fact::Cause;
 use rfx_schemas::id::RunId;
 use rfx_schemas::plan::Plan;
 use rfx_schemas::stamp::Stamp;
+use rfx_schemas::subject::{FactSubject, RunFact};
 use rfx_transport::Transport;
 use rfx_transport::facts::Scope;
 use rfx_transport::run::Loaded;
@@ -63,6 +64,7 @@ pub async fn resume(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u
     let transport = desk.connect().await?;
     let run = find(&transport, text).await.map_err(find_failure)?;
     let loaded = find::load(&transport, run).await.map_err(find_failure)?;
+    let report = report.or(desk.settings.publisher.report.clone());
     attend(desk, transport, loaded, Watch { report, quiet: false, first: false }).await
 }
 
@@ -71,6 +73,10 @@ pub async fn cancel(desk: Desk, text: &str) -> Result<u8, Failure> {
     let transport = desk.connect().await?;
     let run = find(&transport, text).await.map_err(find_failure)?;
     let loaded = find::load(&transport, run).await.map_err(find_failure)?;
+    let finished = FactSubject::Run { run, fact: RunFact::Finished };
+    if transport.has_fact(&finished).await.map_err(Failure::unavailable)? {
+        return Err(Failure::usage(format!("run {run} has ended already; rfx-publish show {run} tells how")));
+    }
     let mut ask = 1;
     while ask <= 2
         && !request_end(&transport, run, ask, "rfx-publish cancel", Cause::Asked)

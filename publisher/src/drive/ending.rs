@@ -18,10 +18,11 @@ impl Driver {
     /// Settles every job before teardown.
     pub(super) async fn end_early(&mut self, cause: Cause) -> Result<(), DriveError> {
         self.wait_out().await?;
-        self.purge(false).await?;
+        let purged = self.purge(false).await?;
         self.transport.announce_cancel(self.run()).await;
+        // What was purged never ends by itself; only what workers hold is worth waiting for.
         let deadline = Instant::now() + GRACE;
-        while !self.open_attempts(false).is_empty() && self.read_until(deadline).await? {}
+        while self.open_attempts(false).len() > purged && self.read_until(deadline).await? {}
         self.purge(false).await?;
         self.record_ends(cause, false).await?;
         self.recorder.state_mut().settle();
@@ -55,15 +56,19 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes the run's waiting jobs out of every lane that they may be in.
-    async fn purge(&mut self, teardown: bool) -> Result<(), DriveError> {
+    /// Takes the run's jobs out of every lane that they may be in; how many only waited there.
+    async fn purge(&mut self, teardown: bool) -> Result<usize, DriveError> {
         let plan = self.recorder.state().plan();
         let steps = plan.steps.iter().filter(|s| (s.phase == Phase::Teardown) == teardown);
         let lanes: BTreeSet<_> = steps.map(|s| (s.group.clone(), s.queue.clone())).collect();
+        let mut waited = 0;
         for (group, queue) in lanes {
-            self.transport.purge_lane(&group, &queue, self.run()).await?;
+            // With workers are those that were delivered and not acknowledged yet, of any run.
+            let delivered = self.transport.lane_delivered(&group, &queue).await?;
+            let purged = self.transport.purge_lane(&group, &queue, self.run()).await?;
+            waited += purged.saturating_sub(delivered);
         }
-        Ok(())
+        Ok(usize::try_from(waited).unwrap_or(usize::MAX))
     }
 
     /// Records an end for each attempt without one, and reads until all of them are folded.

@@ -154,7 +154,7 @@ impl Driver {
                 Some(done) = self.outbox.next(), if !self.outbox.is_empty() => done?,
                 () = sleep(timer) => self.pass_deadline().await?,
                 unserved = self.service.watch(&self.recorder), if self.leading => {
-                    self.give_up_unserved(&unserved);
+                    self.give_up_unserved(&unserved).await?;
                     watch(&self.recorder, Notice::Waiting(unserved));
                 }
             }
@@ -269,6 +269,15 @@ impl Driver {
     async fn pass_deadline(&mut self) -> Result<(), DriveError> {
         let state = self.recorder.state();
         if !self.leading || state.asks() > 0 || Stamp::now() < self.deadline() {
+            return Ok(());
+        }
+        // Before a decision by time: is the lease still ours, and is every fact read?
+        if !self.lease.tend().await? {
+            return Ok(());
+        }
+        self.catch_up().await?;
+        let state = self.recorder.state();
+        if state.complete().is_some() || state.asks() > 0 {
             return Ok(());
         }
         let seconds = state.plan().deadline.as_secs();

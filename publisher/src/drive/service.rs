@@ -12,8 +12,8 @@ use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::Transport;
 use tokio::time::{Instant, sleep_until};
 
-use super::Driver;
 use super::publish::outcome;
+use super::{DriveError, Driver};
 
 /// When a step that has jobs out is first looked at: a user is told within 2 s.
 const SOON: Duration = Duration::from_secs(1);
@@ -118,8 +118,10 @@ impl Service {
 
 impl Driver {
     /// Records that what nobody serves is lost, once its queue timeout has passed.
-    pub(super) fn give_up_unserved(&mut self, unserved: &[Unserved]) {
+    pub(super) async fn give_up_unserved(&mut self, unserved: &[Unserved]) -> Result<(), DriveError> {
         for step in unserved.iter().filter(|u| u.expired) {
+            let Unserved { group, queue, function, .. } = step;
+            self.transport.purge_function(group, queue, function, self.run()).await?;
             let open = self
                 .recorder
                 .state()
@@ -141,5 +143,6 @@ impl Driver {
                 self.outbox.record(&self.recorder, lost);
             }
         }
+        Ok(())
     }
 }

@@ -1,8 +1,6 @@
 //! The fold of facts: order, phases, retries, endings, one rule a test.
 
-mod common;
-
-use common::{at, ended, release, state};
+use crate::common::{at, ended, release, state};
 use rfx_flow::RunState;
 use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished};
 use rfx_schemas::id::Attempt;
@@ -191,7 +189,7 @@ fn a_cancel_settles_the_test_and_leaves_teardown() {
 fn a_second_cancel_skips_what_is_left_of_teardown() {
     let mut state = state(FLOW);
     play(&mut state, |path, _, _| if path == "setup.up" { OutcomeKind::Passed } else { OutcomeKind::Failed });
-    let mut state = common::state(FLOW);
+    let mut state = crate::common::state(FLOW);
     let up = release(&mut state, at(0), 10);
     state.apply(&ended(&up[0], OutcomeKind::Passed, &json!({"id": 1})), at(0));
     cancel(&mut state, 1, Cause::Asked);

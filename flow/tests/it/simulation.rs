@@ -2,9 +2,7 @@
 //! allow, drivers restarted or doubled at any point. Over random flows, every job gets exactly one
 //! verdict, the same one for every reader of the facts.
 
-mod common;
-
-use common::{at, ended, planned, run};
+use crate::common::{at, ended, planned, run};
 use proptest::prelude::*;
 use rfx_flow::{Release, ReleasedJob, RunState};
 use rfx_schemas::fact::Fact;
@@ -87,7 +85,7 @@ fn jobs(released: Vec<Release>, stream: &mut Stream) -> Vec<ReleasedJob> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_job_gets_one_verdict_whatever_is_repeated_or_restarted(
@@ -106,6 +104,8 @@ proptest! {
             }
             let now = at(tick * 100);
             let (choice, which, fate) = choices.next().expect("endless");
+            // A world in which only faults happen proves nothing: every other time a job gets done.
+            let fate = if tick % 2 == 0 { fate } else { 11 };
             let released = driver.release(now, window);
             queue.extend(jobs(released, &mut stream));
             match fate {

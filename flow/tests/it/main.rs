@@ -1,0 +1,5 @@
+//! Tests of the flow crate from outside: plans and the fold of facts.
+
+mod common;
+mod simulation;
+mod state;
