@@ -49,9 +49,17 @@ pub fn at_root<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoItera
     command
 }
 
-/// Cargo, the one that runs this task.
+/// Cargo, the one that runs this task. What it told this task about itself is not passed on: build
+/// scripts take that for a change, and the next plain `cargo build` builds them anew.
 pub fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    at_root(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
+    let mut command = at_root(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args);
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&key);
+        }
+    }
+    command
 }
 
 /// Runs a command, its output going where ours goes.
