@@ -12,6 +12,10 @@ use rfx_transport::facts::Entry;
 
 use crate::CollectError;
 
+/// Runs of more jobs have no report before their end: of 100,000 jobs it takes half a second to
+/// write, which is missing for folding.
+const SMALL_RUN: usize = 5_000;
+
 /// Open runs and where their reports go: `<folder>/<run>/report.json`, `junit.xml`, `report.html`.
 pub(crate) struct Folder {
     transport: Transport,
@@ -24,6 +28,12 @@ struct Open {
     recorder: Recorder,
     /// Facts since its report was last written.
     changed: bool,
+}
+
+impl Open {
+    fn is_small(&self) -> bool {
+        self.recorder.state().steps().iter().map(|step| step.jobs.len()).sum::<usize>() <= SMALL_RUN
+    }
 }
 
 impl Folder {
@@ -39,9 +49,10 @@ impl Folder {
                 self.begin(run, &entry).await;
             }
             let Some(open) = self.open.get_mut(&run) else { continue };
-            match &entry.fact {
+            let finished = matches!(entry.fact, Ok(Fact::Finished(_)));
+            match entry.fact {
                 Ok(fact) => {
-                    let fact = inline(&self.transport, &open.recorder, fact.clone()).await;
+                    let fact = inline(&self.transport, &open.recorder, fact).await;
                     open.recorder.apply(&fact, entry.at);
                     open.changed = true;
                 }
@@ -50,16 +61,16 @@ impl Folder {
                     open.recorder.unreadable();
                 }
             }
-            if matches!(entry.fact, Ok(Fact::Finished(_))) {
+            if finished {
                 self.finish(run)?;
             }
         }
         Ok(())
     }
 
-    /// Writes the reports of runs that go on and have changed.
+    /// Writes the reports of runs that go on and have changed; big ones have theirs at the end.
     pub(crate) fn write_live(&mut self, now: Stamp) -> Result<(), CollectError> {
-        for (run, open) in self.open.iter_mut().filter(|(_, open)| open.changed) {
+        for (run, open) in self.open.iter_mut().filter(|(_, open)| open.changed && open.is_small()) {
             files::write(&self.reports.join(run.to_string()), &open.recorder.report(now))?;
             open.changed = false;
         }

@@ -13,7 +13,7 @@ use rfx_schemas::topology::{Bucket, PRESENCE_EVERY};
 use rfx_transport::facts::Scope;
 use rfx_transport::lease::{LeaseKeeper, RENEW};
 use rfx_transport::{Transport, TransportError};
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 /// Why reports cannot be made any more.
@@ -27,8 +27,7 @@ pub enum CollectError {
     Transport(#[from] TransportError),
 }
 
-/// Reports of runs that go on are written again at most this often, and so that writing takes a
-/// twentieth of the time: a report of 100,000 jobs is tens of megabytes.
+/// Reports of runs that go on are written again at most this often.
 const LIVE: Duration = Duration::from_secs(2);
 
 /// Makes reports until shutdown. Of several collectors one is active; the others stand by.
@@ -43,7 +42,7 @@ pub async fn run(
     let mut lease = LeaseKeeper::new(transport.clone(), "collector", transport.member().clone());
     let mut tend = interval(RENEW);
     let mut tick = interval(PRESENCE_EVERY);
-    let mut live = Instant::now() + LIVE;
+    let mut live = interval(LIVE);
     let mut active: Option<Active> = None;
     loop {
         tokio::select! {
@@ -60,13 +59,9 @@ pub async fn run(
                     tracing::debug!(%error, "could not say that this collector is up");
                 }
             }
-            () = sleep_until(live), if active.is_some() => {
-                let started = Instant::now();
-                if let Some(active) = &mut active {
-                    active.folder.write_live(Stamp::now())?;
-                }
-                live = Instant::now() + LIVE.max(started.elapsed() * 20);
-            }
+            _ = live.tick() => if let Some(active) = &mut active {
+                active.folder.write_live(Stamp::now())?;
+            },
             folded = read(&mut active) => folded?,
         }
     }

@@ -75,7 +75,8 @@ async fn work(client: Client) -> Result<(), Error> {
     });
     let mut jobs = lane.stream().max_messages_per_batch(BATCH).messages().await?;
     while let Some(message) = jobs.next().await {
-        let message = message?;
+        // The consumer goes when the measurement is over.
+        let Ok(message) = message else { return Ok(()) };
         let number = message.info()?.stream_sequence;
         let body = message.payload.clone();
         publisher.publish(format!("raw.outcome.run.local.{number}-0.1.ended"), body, message).await?;

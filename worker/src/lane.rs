@@ -122,11 +122,12 @@ impl Lane {
         while self.running.len() < self.slots {
             let Some(held) = self.held.pop_front() else { return };
             let site = Arc::clone(&self.site);
-            self.running.spawn(async move {
+            // Boxed before it is spawned: the future is kilobytes, and spawning moves it twice.
+            self.running.spawn(Box::pin(async move {
                 let started = Instant::now();
                 settle::attempt(&site, held).await;
                 started.elapsed()
-            });
+            }));
         }
     }
 

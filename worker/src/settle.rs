@@ -36,7 +36,7 @@ pub(crate) async fn attempt(site: &Site, held: Held) {
         match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
             // It will not fare better the next time: what is left out must not cost the verdict.
             Err(TransportError::Refused { reason, .. }) => {
-                record(site, &subject, AttemptFact::Ended, encode(&bare(ended, &reason))).await
+                Box::pin(record(site, &subject, AttemptFact::Ended, encode(&bare(ended, &reason)))).await
             }
             recorded => recorded,
         }
@@ -73,7 +73,9 @@ async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliv
     }
     if deliveries > 1 {
         let started = Started { worker: site.member.clone(), started: Stamp::now() };
-        if let Err(error) = record(site, subject, AttemptFact::Started(deliveries), encode(&started)).await {
+        let recording = record(site, subject, AttemptFact::Started(deliveries), encode(&started));
+        // Boxed, as all that is rare here: every attempt's future has room for it otherwise.
+        if let Err(error) = Box::pin(recording).await {
             tracing::debug!(%error, "could not record a start");
         }
     }
