@@ -11,7 +11,7 @@ use crate::scope::{LIBRARY, Scope};
 /// Longest expression accepted, in bytes.
 const MAX_LEN: usize = 8 * 1024;
 
-/// Most steps that one evaluation may take by the estimate of [`Expression::cost`]. CEL has no
+/// Most steps that one evaluation may take by the estimate of `Expression::afford`. CEL has no
 /// limit of its own: three nested `all` over 200 items took 5.6 s (measured); this stops at about 1 s.
 const BUDGET: u64 = 20_000_000;
 

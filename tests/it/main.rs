@@ -3,6 +3,8 @@
 mod bad_input;
 mod faults;
 mod flow;
+mod roles;
 mod services;
+mod telemetry;
 mod tidy;
 mod traps;

@@ -33,7 +33,7 @@ pub fn test(filter: Option<&str>) -> Result<u8> {
     run(&mut cargo(["build", "--workspace", "--bins"]))?;
     run(&mut set_up(cargo(["test", "--workspace"].into_iter().chain(filter))))?;
     for dir in PYTHON_DIRS {
-        let mut pytest = at_root(bin.join("python"), ["-m", "pytest", "-q"]);
+        let mut pytest = at_root(bin.join("python"), ["-m", "pytest", "-q", "tests"]);
         pytest.args(filter.iter().flat_map(|f| ["-k", *f]));
         let mut pytest = set_up(pytest);
         let status = pytest.current_dir(crate::command::root().join(dir)).status();
