@@ -110,7 +110,7 @@ impl Server {
 
     /// Kills it at once, as a crash would, and gives what is needed to start it again on its store.
     pub fn crash(mut self) -> Recipe {
-        self.end(Signal::KILL);
+        self.end();
         let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
         Recipe { port, ..self.recipe.clone() }
     }
@@ -122,11 +122,14 @@ impl Server {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             sleep(Duration::from_millis(20)).await;
         }
-        self.end(Signal::KILL);
+        self.end();
     }
 
-    fn end(&mut self, how: Signal) {
-        signal(&self.child, how);
+    /// Kills it unless it is gone already: then its id may be another's.
+    fn end(&mut self) {
+        if let Err(error) = self.child.kill() {
+            tracing::debug!(%error, "nats-server was gone already");
+        }
         if let Err(error) = self.child.wait() {
             tracing::debug!(%error, "nats-server was gone already");
         }
@@ -162,7 +165,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            self.end(Signal::KILL);
+            self.end();
         }
     }
 }

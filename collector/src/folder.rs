@@ -1,16 +1,15 @@
 //! All open runs, folded side by side; a report for each.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rfx_report::{Recorder, files, json};
 use rfx_schemas::fact::Fact;
 use rfx_schemas::id::RunId;
+use rfx_schemas::report::Report;
 use rfx_schemas::stamp::Stamp;
 use rfx_transport::Transport;
 use rfx_transport::facts::Entry;
-
-use crate::CollectError;
 
 /// Runs of more jobs have no report before their end: of 100,000 jobs it takes half a second to
 /// write, which is missing for folding.
@@ -42,7 +41,7 @@ impl Folder {
     }
 
     /// Folds facts in order. Facts of runs that are unknown, or whose report is final, are dropped.
-    pub(crate) async fn fold(&mut self, entries: Vec<Entry>) -> Result<(), CollectError> {
+    pub(crate) async fn fold(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let run = entry.subject.run();
             if let Ok(Fact::Submitted(_)) = &entry.fact {
@@ -62,19 +61,17 @@ impl Folder {
                 }
             }
             if finished {
-                self.finish(run)?;
+                self.finish(run);
             }
         }
-        Ok(())
     }
 
     /// Writes the reports of runs that go on and have changed; big ones have theirs at the end.
-    pub(crate) fn write_live(&mut self, now: Stamp) -> Result<(), CollectError> {
+    pub(crate) fn write_live(&mut self, now: Stamp) {
         for (run, open) in self.open.iter_mut().filter(|(_, open)| open.changed && open.is_small()) {
-            files::write(&self.reports.join(run.to_string()), &open.recorder.report(now))?;
+            write(&self.reports.join(run.to_string()), &open.recorder.report(now));
             open.changed = false;
         }
-        Ok(())
     }
 
     async fn begin(&mut self, run: RunId, entry: &Entry) {
@@ -93,14 +90,14 @@ impl Folder {
         }
     }
 
-    fn finish(&mut self, run: RunId) -> Result<(), CollectError> {
+    fn finish(&mut self, run: RunId) {
         if let Some(open) = self.open.remove(&run) {
             let report = open.recorder.report(Stamp::now());
-            let written = files::write(&self.reports.join(run.to_string()), &report)?;
+            let dir = self.reports.join(run.to_string());
+            write(&dir, &report);
             let verdict = report.verdict.map(|v| v.as_str());
-            tracing::info!(%run, flow = report.flow, verdict, report = %written.html.display(), "the run has ended");
+            tracing::info!(%run, flow = report.flow, verdict, report = %dir.display(), "the run has ended");
         }
-        Ok(())
     }
 
     /// Whether the run's report has its verdict already, from before this collector came up.
@@ -108,6 +105,16 @@ impl Folder {
         let path = self.reports.join(run.to_string()).join("report.json");
         let Ok(bytes) = std::fs::read(path) else { return false };
         json::read(&bytes).is_ok_and(|report| report.finished.is_some())
+    }
+}
+
+/// Writes a report. One that cannot be written costs nothing but itself: the facts are kept, and
+/// `rfx-publish show --report` makes it again.
+fn write(dir: &Path, report: &Report) {
+    // The files of a big run take a while; other tasks go on meanwhile.
+    if let Err(error) = tokio::task::block_in_place(|| files::write(dir, report)) {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, source, run = %report.run, "a report could not be written");
     }
 }
 

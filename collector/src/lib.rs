@@ -10,7 +10,7 @@ use rfx_config::settings;
 use rfx_schemas::record::{Presence, Role, presence_key};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::topology::{Bucket, PRESENCE_EVERY};
-use rfx_transport::facts::Scope;
+use rfx_transport::facts::{Entry, Scope};
 use rfx_transport::lease::{LeaseKeeper, RENEW};
 use rfx_transport::{Transport, TransportError};
 use tokio::time::interval;
@@ -37,6 +37,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), CollectError> {
     transport.ensure().await?;
+    // Said at once, not when the first run has ended.
+    rfx_report::files::prepare(&settings.reports)?;
     let presence = presence(&transport);
     let key = presence_key(&presence);
     let mut lease = LeaseKeeper::new(transport.clone(), "collector", transport.member().clone());
@@ -60,9 +62,14 @@ pub async fn run(
                 }
             }
             _ = live.tick() => if let Some(active) = &mut active {
-                active.folder.write_live(Stamp::now())?;
+                active.folder.write_live(Stamp::now());
             },
-            folded = read(&mut active) => folded?,
+            entries = read(&mut active) => {
+                let entries = entries?;
+                if let Some(active) = &mut active {
+                    active.folder.fold(entries).await;
+                }
+            }
         }
     }
     lease.release().await;
@@ -87,12 +94,13 @@ impl Active {
     }
 }
 
-/// Reads and folds what comes; waits for ever while standing by.
-async fn read(active: &mut Option<Active>) -> Result<(), CollectError> {
+/// Reads what comes; waits for ever while standing by. Folding is not done in here: this is dropped
+/// whenever something else comes first.
+async fn read(active: &mut Option<Active>) -> Result<Vec<Entry>, CollectError> {
     let Some(active) = active else { return std::future::pending().await };
     let mut entries = Vec::new();
     active.reader.read(&mut entries).await?;
-    active.folder.fold(entries).await
+    Ok(entries)
 }
 
 fn presence(transport: &Transport) -> Presence {

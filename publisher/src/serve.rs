@@ -7,13 +7,13 @@ use rfx_schemas::fact::Fact;
 use rfx_schemas::id::RunId;
 use rfx_schemas::record::{Presence, Role, presence_key};
 use rfx_schemas::stamp::Stamp;
-use rfx_schemas::subject::FactSubject;
+use rfx_schemas::subject::{FactSubject, RunFact};
 use rfx_schemas::topology::{Bucket, PRESENCE_EVERY};
 use rfx_transport::facts::{Entry, Scope};
 use rfx_transport::{Transport, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::{Driver, Source};
@@ -21,6 +21,9 @@ use crate::find;
 
 /// Facts that may wait for one run's driver; a full feed makes the shared reader wait.
 const FEED: usize = 4_096;
+
+/// Wait before standing by again for a run that could not be driven.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A resident publisher.
 struct Resident {
@@ -63,7 +66,13 @@ pub async fn serve(
                 }
             }
             Some(ended) = resident.drivers.join_next() => match ended {
-                Ok(run) => drop(resident.feeds.remove(&run)),
+                Ok(run) => {
+                    resident.feeds.remove(&run);
+                    let finished = FactSubject::Run { run, fact: RunFact::Finished };
+                    if matches!(transport.has_fact(&finished).await, Ok(false)) {
+                        resident.stand_by(run);
+                    }
+                }
                 Err(error) => tracing::error!(%error, "a bug of rfx ended a driver"),
             },
             read = reader.read(&mut entries) => {
@@ -124,7 +133,8 @@ impl Resident {
         let (transport, window) = (self.transport.clone(), self.window);
         self.drivers.spawn(async move {
             if let Err(error) = drive(&transport, run, feed, window).await {
-                tracing::error!(%run, error = %chain(&*error), "gave a run up; resume it with rfx-publish resume {run}");
+                tracing::error!(%run, error = %chain(&*error), "lost a run, standing by for it again");
+                sleep(AGAIN).await;
             }
             run
         });

@@ -47,12 +47,20 @@ pub enum WriteError {
 /// # Errors
 /// The first thing that could not be written; files before it are in place.
 pub fn write(dir: &Path, report: &Report) -> Result<Written, WriteError> {
-    fs::create_dir_all(dir).map_err(|source| WriteError::Folder { path: dir.to_owned(), source })?;
+    prepare(dir)?;
     Ok(Written {
         json: put(dir, "report.json", &json(report))?,
         junit: put(dir, "junit.xml", junit(report).as_bytes())?,
         html: put(dir, "report.html", html(report).as_bytes())?,
     })
+}
+
+/// Makes the folder that reports go to.
+///
+/// # Errors
+/// It cannot be made.
+pub fn prepare(dir: &Path) -> Result<(), WriteError> {
+    fs::create_dir_all(dir).map_err(|source| WriteError::Folder { path: dir.to_owned(), source })
 }
 
 fn put(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {

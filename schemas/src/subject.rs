@@ -125,16 +125,6 @@ impl Subjects {
         format!("{}.job.{group}.{queue}.*.{run}.>", self.namespace)
     }
 
-    /// The jobs of a run that wait in one lane for one function. Inside the lane's own filter too.
-    pub fn lane_of_function(&self, group: &Group, queue: &Queue, function: &Function, run: RunId) -> String {
-        format!("{}.job.{group}.{queue}.{}.{run}.>", self.namespace, function.token())
-    }
-
-    /// All jobs of a run, for counting what still waits.
-    pub fn jobs_of_run(&self, run: RunId) -> String {
-        format!("{}.job.*.*.*.{run}.>", self.namespace)
-    }
-
     /// The subject of one fact.
     pub fn fact(&self, s: &FactSubject) -> String {
         let ns = &self.namespace;

@@ -191,6 +191,42 @@ async fn a_run_is_cancelled_from_elsewhere_and_frees_its_slots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_cancel_skips_the_teardown() {
+    let mut world = World::new().await;
+    let flow = world.file(
+        "flow.yaml",
+        "flow: slow\nsteps:\n  wait: { uses: rfx.sleep, with: { seconds: 600 } }\n\
+         teardown:\n  down: { uses: rfx.sleep, each: [1, 2, 3], with: { seconds: 600 } }\n",
+    );
+    let transport = world.transport().await;
+    let _worker = world.worker(["--slots", "1"]).await;
+    let mut client = world.start("rfx-publish", ["run", flow.to_str().expect("a path")]);
+    eventually("the job waits", async || (transport.waiting_jobs().await.ok()? == 1).then_some(())).await;
+    client.signal(Signal::TERM);
+    // The teardown's jobs are out: one runs, two wait.
+    eventually("teardown runs", async || (transport.waiting_jobs().await.ok()? == 3).then_some(())).await;
+    client.signal(Signal::TERM);
+    assert_eq!(client.ended().await.code(), Some(5), "{}", client.output());
+    let report = world.report("latest").await;
+    assert_eq!((report.counts.cancelled, report.counts.total()), (4, 4), "{:?}", report.counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_past_its_deadline_is_lost_and_torn_down() {
+    let mut world = World::new().await;
+    let flow = world.file(
+        "flow.yaml",
+        "flow: late\ndeadline: 2s\nsteps:\n  wait: { uses: rfx.sleep, each: [1, 2, 3], with: { seconds: 600 } }\n\
+         teardown:\n  down: { uses: rfx.noop }\n",
+    );
+    let _worker = world.worker(["--slots", "1"]).await;
+    let ran = world.publish(["run", flow.to_str().expect("a path")]).await;
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    let report = world.report("latest").await;
+    assert_eq!((report.counts.lost, report.counts.passed), (3, 1), "{:?}", report.counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_ends_every_worker_is_lost_as_poison() {
     let mut world = World::new().await;
     world.file("pool/pool.toml", "name = \"p\"\n");

@@ -174,3 +174,21 @@ async fn the_articles_flow_passes_and_fails_when_a_service_misbehaves() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_records_without_bounds_stays_a_failed_test() {
+    let mut world = World::new().await;
+    world.file("pool/pool.toml", "name = \"p\"\n");
+    let code = "import rfx\n\n\n@rfx.function(name=\"p.many\")\ndef many(ctx: rfx.Context) -> int:\n    for n in range(400):\n        ctx.expect(\"x\" * 10_000, \"y\" * 10_000, f\"number {n}\")\n    return 1\n";
+    world.file("pool/p.py", code);
+    let flow = world.file("flow.yaml", "flow: many\nsteps:\n  a: { uses: p.many }\n");
+    let pool = world.dir().join("pool").display().to_string();
+    let _worker = world.worker(["--pool", &pool]).await;
+    let ran = world.publish(["run", flow.to_str().expect("a path")]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let report = world.report("latest").await;
+    let job = &report.steps[0].jobs[0];
+    assert_eq!((job.verdict, job.attempts[0].deliveries), (Some(Verdict::Failed), 1));
+    let detail = job.attempts[0].detail.as_ref().expect("kept");
+    assert!(detail.assertions.last().expect("a note").label.contains("300 more assertions were left out"));
+}

@@ -1,13 +1,20 @@
 //! Values too big for a message: stored in chunks under their run, named by what they hold.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use rfx_schemas::id::RunId;
 use rfx_schemas::payload::{BlobRef, CHUNK, Json, Payload};
 
+use tokio::time::{Instant, sleep};
+
 use crate::Transport;
 use crate::error::TransportError;
 use crate::publish::Guarded;
+
+/// How long a blob is looked for.
+const PERSIST: Duration = Duration::from_secs(10);
 
 impl Transport {
     /// Stores bytes. Storing the same bytes again stores nothing.
@@ -22,8 +29,20 @@ impl Transport {
         Ok(reference)
     }
 
-    /// The bytes behind a reference, checked against it.
+    /// The bytes behind a reference, checked against it. A replica may lag behind what was stored,
+    /// and a leader may be elected just now: so it is read again for a while.
     pub async fn get_blob(&self, run: RunId, reference: &BlobRef) -> Result<Bytes, TransportError> {
+        let started = Instant::now();
+        loop {
+            match self.read_blob(run, reference).await {
+                Err(error) if started.elapsed() < PERSIST => tracing::debug!(%error, "reading a blob again"),
+                read => return read,
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    async fn read_blob(&self, run: RunId, reference: &BlobRef) -> Result<Bytes, TransportError> {
         let filter = self.subjects().blob_chunks(run, &reference.digest);
         let mut chunks = self.scan(&self.topology().blobs(), &filter).await?;
         chunks.sort_by_key(|c| self.subjects().parse_chunk(&c.subject).unwrap_or(u32::MAX));

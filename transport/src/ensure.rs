@@ -54,21 +54,21 @@ impl Transport {
         }
     }
 
-    /// Makes sure that a lane has its consumer. An existing one is taken as it is: its limit is the
-    /// operator's to set.
-    pub async fn ensure_consumer(&self, group: &Group, queue: &Queue) -> Result<(), TransportError> {
+    /// Makes sure that a lane has its consumer, and gives the `ack_wait` that it has. An existing one
+    /// is taken as it is: its limits are the operator's to set.
+    pub async fn ensure_consumer(&self, group: &Group, queue: &Queue) -> Result<Duration, TransportError> {
         let spec = self.topology().consumer(group, queue);
         let jobs = self.topology().jobs();
         let what = format!("setting up consumer {} of {jobs}", spec.name);
         let asking = self.js().get_consumer_from_stream::<consumer::pull::Config, _, _>(&spec.name, &jobs);
         match timeout(ANSWER, asking).await {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(found)) => return Ok(found.cached_info().config.ack_wait),
             Ok(Err(error)) => tracing::debug!(%error, consumer = spec.name, "creating it"),
             Err(_) => return Err(self.no_answer(what, ANSWER)),
         }
         self.ensure().await?;
         match timeout(ANSWER, self.js().create_consumer_on_stream(consumer_config(&spec), &jobs)).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => Ok(spec.ack_wait),
             Ok(Err(error)) => Err(TransportError::failed(what, error)),
             Err(_) => Err(self.no_answer(what, ANSWER)),
         }

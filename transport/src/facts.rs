@@ -223,7 +223,7 @@ impl Reading {
             Err(_) => return Err(transport.no_answer(what, ANSWER)),
         };
         self.delivered = 0;
-        Puller::over(transport, consumer).await
+        Puller::over(transport, consumer, true).await
     }
 }
 

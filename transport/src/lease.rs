@@ -40,11 +40,6 @@ impl LeaseKeeper {
         Self { expiry, ..self }
     }
 
-    /// Whether it was held when last looked at.
-    pub fn is_held(&self) -> bool {
-        self.held.is_some()
-    }
-
     /// Takes the lease if it is free, renews it if it is held; true when it is held now.
     pub async fn tend(&mut self) -> Result<bool, TransportError> {
         let revision = match self.held {

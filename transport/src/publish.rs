@@ -3,6 +3,8 @@
 //! All acks come on one subscription, told apart by the last token of their subject; the client
 //! library's own future per ack costs a quarter of the throughput (measured, `docs/performance.md`).
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +13,6 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use rfx_schemas::job::AGAIN_HEADER;
 use serde::Deserialize;
-use slab::Slab;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -29,6 +30,9 @@ const PERSIST: Duration = Duration::from_secs(60);
 /// Answers that say that the subject holds a message already; an R3 stream says it either way.
 const CONFLICT: [u64; 2] = [10_071, 10_164];
 
+/// The answer that a message is above the stream's or the server's limit.
+const TOO_LARGE: u64 = 10_054;
+
 /// A message to be stored unless its subject holds one.
 #[derive(Debug, Clone)]
 pub struct Guarded {
@@ -38,14 +42,12 @@ pub struct Guarded {
     pub payload: Bytes,
     /// Whether what it asks for may have been done already.
     pub again: bool,
-    /// How long it is kept, if not as long as the stream keeps everything.
-    pub ttl: Option<Duration>,
 }
 
 impl Guarded {
     /// A message that was never published before.
     pub fn new(subject: String, payload: Bytes) -> Self {
-        Self { subject, payload, again: false, ttl: None }
+        Self { subject, payload, again: false }
     }
 }
 
@@ -61,8 +63,25 @@ pub enum Published {
 pub(crate) struct Publisher {
     client: Client,
     prefix: String,
-    waiting: Arc<Mutex<Slab<oneshot::Sender<Ack>>>>,
+    waiting: Waiting,
+    next: AtomicU64,
     permits: Semaphore,
+}
+
+/// Who waits for which ack. Tokens are never used twice: an ack that comes late must not be taken
+/// for another publish's.
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Ack>>>>;
+
+/// A place among the waiting; given up when dropped, however the publish ends.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    token: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().expect("no panic holds it").remove(&self.token);
+    }
 }
 
 enum Ack {
@@ -92,16 +111,16 @@ impl Publisher {
             .subscribe(format!("{inbox}.*"))
             .await
             .map_err(|e| TransportError::failed("listening for publish acks", e))?;
-        let waiting: Arc<Mutex<Slab<oneshot::Sender<Ack>>>> = Arc::default();
+        let waiting = Waiting::default();
         let table = Arc::clone(&waiting);
         let skip = inbox.len() + 1;
         // Ends with the subscription, that is, with the connection.
         tokio::spawn(async move {
             while let Some(message) = acks.next().await {
-                let Some(slot) = message.subject.as_str().get(skip..).and_then(|n| n.parse().ok()) else {
+                let Some(token) = message.subject.as_str().get(skip..).and_then(|n| n.parse().ok()) else {
                     continue;
                 };
-                let sender = table.lock().expect("no panic holds it").try_remove(slot);
+                let sender = table.lock().expect("no panic holds it").remove(&token);
                 let ack = match message.status {
                     Some(_) => Ack::NoResponders,
                     None => Ack::Answer(message.payload),
@@ -112,21 +131,23 @@ impl Publisher {
                 }
             }
         });
-        Ok(Self { client, prefix: format!("{inbox}."), waiting, permits: Semaphore::new(IN_FLIGHT) })
+        let (prefix, permits) = (format!("{inbox}."), Semaphore::new(IN_FLIGHT));
+        Ok(Self { client, prefix, waiting, next: AtomicU64::new(0), permits })
     }
 
     async fn once(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Once {
-        let (sender, receiver) = oneshot::channel();
-        let slot = self.waiting.lock().expect("no panic holds it").insert(sender);
-        let reply = format!("{}{slot}", self.prefix);
         let limit = self.client.server_info().max_payload;
         if payload.len() > limit {
-            self.waiting.lock().expect("no panic holds it").try_remove(slot);
             return Once::Never(format!(
                 "{} bytes are above the server's max_payload of {limit}",
                 payload.len()
             ));
         }
+        let (sender, receiver) = oneshot::channel();
+        let token = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().expect("no panic holds it").insert(token, sender);
+        let _place = Place { waiting: &self.waiting, token };
+        let reply = format!("{}{token}", self.prefix);
         let sending = self.client.publish_with_reply_and_headers(subject.to_owned(), reply, headers, payload);
         let waiting = async {
             sending.await.map_err(|e| e.to_string())?;
@@ -135,14 +156,9 @@ impl Publisher {
         match timeout(ANSWER, waiting).await {
             Ok(Ok(Ack::Answer(bytes))) => read(&bytes),
             Ok(Ok(Ack::NoResponders)) => Once::Later("no stream takes the subject".to_owned()),
-            Ok(Err(error)) => self.give_up(slot, error),
-            Err(_) => self.give_up(slot, "no ack".to_owned()),
+            Ok(Err(error)) => Once::Later(error),
+            Err(_) => Once::Later("no ack".to_owned()),
         }
-    }
-
-    fn give_up(&self, slot: usize, reason: String) -> Once {
-        self.waiting.lock().expect("no panic holds it").try_remove(slot);
-        Once::Later(reason)
     }
 }
 
@@ -159,10 +175,8 @@ fn read(bytes: &[u8]) -> Once {
         Ok(Answer { error: Some(error), .. }) if CONFLICT.contains(&error.err_code) => {
             Once::Done(Published::AlreadyThere)
         }
-        // Out of storage, too large, sealed: the same message will not fare better.
-        Ok(Answer { error: Some(error), .. })
-            if matches!(error.err_code, 10_002 | 10_054 | 10_047 | 10_109) =>
-        {
+        // Too large: the same message will not fare better. A full store may be emptied.
+        Ok(Answer { error: Some(error), .. }) if error.err_code == TOO_LARGE => {
             Once::Never(error.description)
         }
         Ok(Answer { error: Some(error), .. }) => Once::Later(error.description),
@@ -180,8 +194,7 @@ impl Transport {
         let mut again = message.again;
         let mut wait = Duration::from_millis(50);
         loop {
-            let headers = headers(again, message.ttl);
-            match publisher.once(&message.subject, headers, message.payload.clone()).await {
+            match publisher.once(&message.subject, headers(again), message.payload.clone()).await {
                 Once::Done(published) => return Ok(published),
                 Once::Never(reason) => {
                     return Err(TransportError::Refused {
@@ -221,14 +234,11 @@ pub(crate) fn ack(bytes: &[u8]) -> Result<Published, String> {
     }
 }
 
-fn headers(again: bool, ttl: Option<Duration>) -> HeaderMap {
+fn headers(again: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
     if again {
         headers.insert(AGAIN_HEADER, "1");
-    }
-    if let Some(ttl) = ttl {
-        headers.insert(async_nats::header::NATS_MESSAGE_TTL, ttl.as_secs().max(1).to_string());
     }
     headers
 }

@@ -44,6 +44,8 @@ pub struct Puller {
     inbox: Subscriber,
     subject: String,
     connected: watch::Receiver<u64>,
+    /// Whether what was sent into a lost connection is gone for good: so it is without acks.
+    unacknowledged: bool,
     /// Asked for and not come.
     requested: usize,
     number: u64,
@@ -69,12 +71,14 @@ impl Puller {
             Ok(Err(error)) => return Err(TransportError::failed(what, error)),
             Err(_) => return Err(transport.no_answer(what, ANSWER)),
         };
-        Self::over(transport, consumer).await
+        Self::over(transport, consumer, false).await
     }
 
+    /// A loop over a consumer; `unacknowledged` if it has no acks.
     pub(crate) async fn over(
         transport: &Transport,
         consumer: Consumer<Config>,
+        unacknowledged: bool,
     ) -> Result<Self, TransportError> {
         let subject = transport.client().new_inbox();
         let inbox = transport.client().subscribe(format!("{subject}.*")).await;
@@ -88,17 +92,13 @@ impl Puller {
             inbox,
             subject,
             connected,
+            unacknowledged,
             requested: 0,
             number: 0,
             last_word: now,
             pause: PAUSE,
             not_before: now,
         })
-    }
-
-    /// Asked for and not come: what may still arrive after the last wait.
-    pub fn requested(&self) -> usize {
-        self.requested
     }
 
     /// Waits for jobs and adds what has come, asking for as many as there is room for. False when the
@@ -143,7 +143,7 @@ impl Puller {
                     // A new connection knows nothing of what was asked for on the old one.
                     self.requested = 0;
                     self.not_before = Instant::now();
-                    if changed.is_err() {
+                    if changed.is_err() || self.unacknowledged {
                         return Pulled::Gone;
                     }
                 }

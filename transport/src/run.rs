@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rfx_schemas::encoding::decode;
 use rfx_schemas::fact::{Finished, Submitted};
 use rfx_schemas::id::RunId;
-use rfx_schemas::name::{Function, Group, Queue};
+use rfx_schemas::name::{Group, Queue};
 use rfx_schemas::plan::Plan;
 use rfx_schemas::stamp::Stamp;
-use rfx_schemas::subject::{AttemptFact, FactSubject, RunFact};
+use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject, RunFact};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -153,15 +153,9 @@ impl Transport {
         self.purge(self.subjects().lane_of_run(group, queue, run)).await
     }
 
-    /// Takes all jobs of a run for one function out of its lane.
-    pub async fn purge_function(
-        &self,
-        group: &Group,
-        queue: &Queue,
-        function: &Function,
-        run: RunId,
-    ) -> Result<u64, TransportError> {
-        self.purge(self.subjects().lane_of_function(group, queue, function, run)).await
+    /// Takes one attempt out of its lane.
+    pub async fn purge_job(&self, job: &JobSubject) -> Result<u64, TransportError> {
+        self.purge(self.subjects().job(job)).await
     }
 
     async fn purge(&self, filter: String) -> Result<u64, TransportError> {

@@ -77,12 +77,15 @@ pub async fn execute(
         Some(served) => run(site, message, job, deliveries, served, cancel).await,
     };
     let ended = Stamp::now();
-    let output = match store(site, message, ending.output).await {
-        Ok(output) => output,
-        Err(error) => {
-            tracing::warn!(%error, "could not store an output");
-            None
-        }
+    let (output, ending) = match store(site, message, ending.output.clone()).await {
+        Ok(output) => (output, ending),
+        Err(error) => (None, Ending::lost(kind::BROKER, format!("the output could not be stored: {error}"))),
+    };
+    // Cut off by the run's deadline, not by its own timeout: that is nothing the test said.
+    let timed_out = ending.error.as_ref().is_some_and(|e| e.kind == kind::TIMED_OUT);
+    let ending = match timed_out && ended >= message.deadline {
+        true => Ending::lost(kind::DEADLINE, "the run's deadline passed while it ran"),
+        false => ending,
     };
     Outcome {
         job: job.job,

@@ -25,7 +25,9 @@ const FRESH: Duration = Duration::from_secs(30);
 const AHEAD: Duration = Duration::from_millis(20);
 /// Most jobs held.
 const HELD: usize = 256;
-/// Wait before opening a lane again that has lost its consumer.
+/// How often a look that fails is tried again before the jobs are handed back.
+const LOOKS: usize = 5;
+/// Wait before looking again, and before opening a lane again that has lost its consumer.
 const REOPEN: Duration = Duration::from_millis(500);
 
 /// A job that waits for a slot.
@@ -79,6 +81,9 @@ impl Lane {
         let mut heartbeat = interval(self.site.ack_wait / 3);
         let mut deliveries = Vec::new();
         loop {
+            if self.connected.has_changed().unwrap_or(false) {
+                self.look_again().await;
+            }
             self.start_held();
             let (room, least) = self.room();
             tokio::select! {
@@ -114,7 +119,7 @@ impl Lane {
         };
         let capacity = self.slots + ahead;
         let room = capacity.saturating_sub(self.running.len() + self.held.len());
-        let least = if self.held.is_empty() { 1 } else { capacity / 4 };
+        let least = if self.held.is_empty() { 1 } else { (capacity / 4).max(1) };
         (room, least)
     }
 
@@ -145,10 +150,6 @@ impl Lane {
 
     /// Takes in what was delivered; what may be a repeat only after a look.
     async fn admit(&mut self, deliveries: Vec<Delivery>) {
-        if self.connected.has_changed().unwrap_or(false) {
-            self.connected.mark_unchanged();
-            self.connected_at = Stamp::now();
-        }
         let now = Stamp::now();
         let mut doubtful = Vec::new();
         for delivery in deliveries {
@@ -171,9 +172,30 @@ impl Lane {
         }
     }
 
+    /// After a lost connection, others may have done what is held here meanwhile.
+    async fn look_again(&mut self) {
+        self.connected.mark_unchanged();
+        self.connected_at = Stamp::now();
+        let held: Vec<_> = self.held.drain(..).collect();
+        if !held.is_empty() {
+            self.look(held).await;
+        }
+    }
+
     async fn look(&mut self, doubtful: Vec<Held>) {
         let subjects: Vec<_> = doubtful.iter().map(|held| held.subject.clone()).collect();
-        match self.site.transport.look(&subjects).await {
+        let mut looked = self.site.transport.look(&subjects).await;
+        for _ in 0..LOOKS {
+            if looked.is_ok() {
+                break;
+            }
+            tokio::time::sleep(REOPEN).await;
+            for held in &doubtful {
+                held.delivery.progress().await;
+            }
+            looked = self.site.transport.look(&subjects).await;
+        }
+        match looked {
             Ok(looks) => {
                 for (held, look) in doubtful.into_iter().zip(looks) {
                     match look {

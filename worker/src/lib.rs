@@ -64,9 +64,15 @@ pub async fn run(
     let opening = Catalogue::open(&settings.group, &registry, &settings.pools, &settings.python, sdk.path());
     let Catalogue { functions, records, broken, pools } = opening.await?;
     report_broken(&broken);
+    // Before anything is announced: on a fresh server this sets the buckets up, too. Heartbeats go by
+    // what the consumers have, which need not be what the settings say.
+    let mut ack_wait = transport.topology().ack_wait();
+    for queue in settings.slots.keys() {
+        ack_wait = ack_wait.min(transport.ensure_consumer(&settings.group, queue).await?);
+    }
     let member = transport.member().clone();
     let site = Arc::new(Site {
-        ack_wait: transport.topology().ack_wait(),
+        ack_wait,
         transport: transport.clone(),
         group: settings.group.clone(),
         member: member.clone(),
@@ -77,10 +83,6 @@ pub async fn run(
         draining: AtomicBool::new(false),
         running: site::Running::default(),
     });
-    // Before anything is announced: on a fresh server this sets the buckets up, too.
-    for queue in settings.slots.keys() {
-        transport.ensure_consumer(&settings.group, queue).await?;
-    }
     let mut lanes = JoinSet::new();
     for (queue, slots) in &settings.slots {
         let (site, queue, slots) = (Arc::clone(&site), queue.clone(), *slots as usize);

@@ -65,7 +65,7 @@ pub(crate) async fn attempt(site: &Site, held: Held) {
 }
 
 async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliveries: u64) -> Ended {
-    if deliveries > site.max_deliveries {
+    if deliveries > site.max_deliveries && starts(site, subject, deliveries).await >= site.max_deliveries {
         let failure = poison(site, deliveries);
         return Ended {
             outcomes: message.jobs.iter().map(|job| lost(site, job, deliveries, failure.clone())).collect(),
@@ -89,6 +89,28 @@ async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliv
         outcomes.push(outcome);
     }
     Ended { outcomes }
+}
+
+/// How often the attempt was started. Not every delivery is a start: a worker that drains hands back
+/// what it had not begun. The first start is not recorded, the others are.
+async fn starts(site: &Site, subject: &JobSubject, deliveries: u64) -> u64 {
+    let looks = (2..=deliveries.min(64)).map(|n| async move {
+        let fact = fact(subject, AttemptFact::Started(n));
+        // What cannot be read counts as a start: poison must end.
+        site.transport.has_fact(&fact).await.unwrap_or(true)
+    });
+    let found = futures_util::future::join_all(looks).await;
+    1 + found.into_iter().filter(|started| *started).count() as u64
+}
+
+fn fact(subject: &JobSubject, fact: AttemptFact) -> FactSubject {
+    FactSubject::Attempt {
+        run: subject.run,
+        group: subject.group.clone(),
+        job: subject.job,
+        attempt: subject.attempt,
+        fact,
+    }
 }
 
 fn trace(site: &Site, message: &JobMessage, outcome: &Outcome) {
@@ -137,13 +159,7 @@ async fn record(
     fact: AttemptFact,
     body: bytes::Bytes,
 ) -> Result<(), TransportError> {
-    let fact = FactSubject::Attempt {
-        run: subject.run,
-        group: subject.group.clone(),
-        job: subject.job,
-        attempt: subject.attempt,
-        fact,
-    };
+    let fact = self::fact(subject, fact);
     // Already there is as good: the first outcome counts, whoever recorded it.
     site.transport.publish(Guarded::new(site.transport.subjects().fact(&fact), body)).await.map(drop)
 }

@@ -1,6 +1,6 @@
 //! What all attempts of a worker share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -42,7 +42,12 @@ pub struct Site {
 #[derive(Default)]
 pub struct Running {
     runs: Mutex<HashMap<RunId, (CancellationToken, usize)>>,
+    /// Runs cancelled of late: what was held for them starts after the word of it came.
+    cancelled: Mutex<VecDeque<RunId>>,
 }
+
+/// Cancelled runs remembered. What is held starts within moments.
+const REMEMBERED: usize = 64;
 
 /// An attempt's place among the running; leaves it when dropped.
 pub struct Place<'a> {
@@ -55,14 +60,23 @@ pub struct Place<'a> {
 impl Running {
     /// Enters an attempt of a run.
     pub fn enter(&self, run: RunId) -> Place<'_> {
+        let cancelled = self.cancelled.lock().expect("no panic holds it").contains(&run);
         let mut runs = self.runs.lock().expect("no panic holds it");
         let (token, count) = runs.entry(run).or_default();
         *count += 1;
+        if cancelled {
+            token.cancel();
+        }
         Place { running: self, run, token: token.clone() }
     }
 
     /// Stops what runs for a run, except its teardown, which takes no token.
     pub fn cancel(&self, run: RunId) {
+        let mut cancelled = self.cancelled.lock().expect("no panic holds it");
+        cancelled.push_back(run);
+        let over = cancelled.len().saturating_sub(REMEMBERED);
+        cancelled.drain(..over);
+        drop(cancelled);
         if let Some((token, _)) = self.runs.lock().expect("no panic holds it").get(&run) {
             token.cancel();
         }

@@ -182,6 +182,17 @@ impl RunState {
         changed
     }
 
+    /// Settles what is left of teardown, as a second cancel asks. Called when no attempt of it can
+    /// have an outcome any more.
+    pub fn abandon_teardown(&mut self) {
+        for (step, planned) in self.steps.iter_mut().zip(&self.plan.steps) {
+            if planned.phase == Phase::Teardown && step.status == Status::Active {
+                step.settle_rest(Verdict::Cancelled);
+            }
+        }
+        self.advance();
+    }
+
     /// Whether this outcome would be the first of its attempt, and the attempt the job's current one.
     pub fn awaits(&self, outcome: &Outcome) -> bool {
         let job =

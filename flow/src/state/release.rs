@@ -89,7 +89,8 @@ impl RunState {
     }
 
     fn release_step(&mut self, at: usize, room: usize, released: &mut Vec<Release>) -> usize {
-        let held = self.ending.is_some() && self.plan.steps[at].phase != Phase::Teardown;
+        let teardown = self.plan.steps[at].phase == Phase::Teardown;
+        let held = if teardown { self.asks > 1 } else { self.ending.is_some() };
         if self.steps[at].status != Status::Active || held || self.finished.is_some() {
             return 0;
         }

@@ -77,14 +77,11 @@ pub async fn cancel(desk: Desk, text: &str) -> Result<u8, Failure> {
     if transport.has_fact(&finished).await.map_err(Failure::unavailable)? {
         return Err(Failure::usage(format!("run {run} has ended already; rfx-publish show {run} tells how")));
     }
-    let mut ask = 1;
-    while ask <= 2
-        && !request_end(&transport, run, ask, "rfx-publish cancel", Cause::Asked)
-            .await
-            .map_err(Failure::unavailable)?
-    {
-        ask += 1;
-    }
+    let first = FactSubject::Run { run, fact: RunFact::Cancelled(1) };
+    let ask = if transport.has_fact(&first).await.map_err(Failure::unavailable)? { 2 } else { 1 };
+    request_end(&transport, run, ask, "rfx-publish cancel", Cause::Asked)
+        .await
+        .map_err(Failure::unavailable)?;
     let said = if ask == 1 { "cancelling" } else { "cancelling, without the rest of teardown" };
     drop(writeln!(std::io::stderr(), "{said} run {run}"));
     attend(desk, transport, loaded, Watch { report: None, quiet: true, first: false }).await?;
@@ -189,7 +186,8 @@ async fn drive(
                 Answer::Cancel => {}
             }
         }
-        asks += 1;
+        // Others may have asked before.
+        asks = asks.max(driver.recorder().state().asks()) + 1;
         if asks > 2 {
             return Ok(Attended::Interrupted);
         }

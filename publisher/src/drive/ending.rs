@@ -13,16 +13,30 @@ use super::{DriveError, Driver};
 
 /// How long running attempts have for their finalizers.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long attempts that may be with a worker are waited for at least.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long reading what is recorded may take: far longer than any reader lags.
+const READ: Duration = Duration::from_secs(10 * 60);
 
 impl Driver {
     /// Settles every job before teardown.
     pub(super) async fn end_early(&mut self, cause: Cause) -> Result<(), DriveError> {
         self.wait_out().await?;
         let purged = self.purge(false).await?;
-        self.transport.announce_cancel(self.run()).await;
-        // What was purged never ends by itself; only what workers hold is worth waiting for.
-        let deadline = Instant::now() + GRACE;
-        while self.open_attempts(false).len() > purged && self.read_until(deadline).await? {}
+        // At the deadline workers stop by themselves: each job carries it.
+        if cause == Cause::Asked {
+            self.transport.announce_cancel(self.run()).await;
+        }
+        // What was purged never ends by itself; only what workers hold is worth waiting for. How many
+        // those are was asked a moment before the purge, hence the least wait.
+        let (soon, deadline) = (Instant::now() + LEAST, Instant::now() + GRACE);
+        loop {
+            let open = self.open_attempts(false).len();
+            let waiting = open > purged || (open > 0 && Instant::now() < soon);
+            if !waiting || !self.read_until(deadline).await? {
+                break;
+            }
+        }
         self.purge(false).await?;
         self.record_ends(cause, false).await?;
         self.recorder.state_mut().settle();
@@ -32,11 +46,14 @@ impl Driver {
     /// Ends what is left of teardown, as a second cancel asks.
     pub(super) async fn abandon_teardown(&mut self) -> Result<(), DriveError> {
         if self.open_attempts(true).is_empty() {
+            self.recorder.state_mut().abandon_teardown();
             return Ok(());
         }
         self.wait_out().await?;
         self.purge(true).await?;
-        self.record_ends(Cause::Asked, true).await
+        self.record_ends(Cause::Asked, true).await?;
+        self.recorder.state_mut().abandon_teardown();
+        Ok(())
     }
 
     /// Attempts that may be under way: those that this driver has released, or, when another drove
@@ -82,8 +99,14 @@ impl Driver {
             }
             self.wait_out().await?;
         }
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.open_attempts(teardown).is_empty() && self.read_until(deadline).await? {}
+        // Each of them has an end in the stream now, a worker's or ours: which one counts is known when
+        // it is read, not before.
+        let deadline = Instant::now() + READ;
+        while !self.open_attempts(teardown).is_empty() {
+            if !self.read_until(deadline).await? {
+                return Err(DriveError::NoFacts);
+            }
+        }
         Ok(())
     }
 

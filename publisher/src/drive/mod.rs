@@ -9,8 +9,10 @@ mod publish;
 mod service;
 mod source;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use rfx_flow::Release;
 use rfx_report::Recorder;
 use rfx_schemas::encoding::encode;
 use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished};
@@ -22,8 +24,8 @@ use rfx_schemas::verdict::Verdict;
 use rfx_transport::facts::Entry;
 use rfx_transport::lease::{LeaseKeeper, RENEW};
 use rfx_transport::run::Loaded;
-use rfx_transport::{Guarded, Published, Transport, TransportError};
-use tokio::time::{Instant, interval, sleep};
+use rfx_transport::{Guarded, Transport, TransportError};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use publish::Outbox;
 use service::Service;
@@ -32,6 +34,10 @@ pub use source::Source;
 
 /// How long teardown may take after a run's deadline.
 const TEARDOWN_TIME: Duration = Duration::from_secs(60 * 60);
+/// How long trouble with the server is waited out: an election takes up to 9 s, a restart longer.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Silence after which a reader that has been at the end of the stream is there again.
+const QUIET: Duration = Duration::from_millis(500);
 /// A driver without anything to wait for looks around this often.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -76,7 +82,12 @@ pub struct Driver {
     again: bool,
     /// The sequence of the last fact that was folded.
     read: u64,
-    buffer: Vec<Entry>,
+    /// Facts that were read and not folded yet, and releases not published yet: kept here, so that
+    /// driving can be interrupted at any await without losing one.
+    buffer: VecDeque<Entry>,
+    released: VecDeque<Release>,
+    /// Whether the reader has come to the end of the stream once.
+    caught_up: bool,
 }
 
 impl Driver {
@@ -103,7 +114,9 @@ impl Driver {
             leading: false,
             again: !first,
             read: sequence,
-            buffer: Vec::new(),
+            buffer: VecDeque::new(),
+            released: VecDeque::new(),
+            caught_up: false,
         })
     }
 
@@ -118,10 +131,32 @@ impl Driver {
     }
 
     /// Drives, or follows, until the run's end is recorded. What happens is told to `watch`.
-    /// Safe to cancel: another driver, or this one again, goes on from the facts.
+    /// Safe to cancel: another driver, or this one again, goes on from where it was. Trouble with
+    /// the server is waited out for a while; what was done before is safe to do again.
     pub async fn drive(&mut self, mut watch: impl FnMut(&Recorder, Notice)) -> Result<Verdict, DriveError> {
+        let mut trouble: Option<Instant> = None;
+        loop {
+            let read = self.read;
+            match self.drive_on(&mut watch).await {
+                Err(DriveError::Transport(error)) => {
+                    if self.read > read {
+                        trouble = None;
+                    }
+                    if trouble.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(run = %self.run(), %error, "trouble with the server, trying again");
+                    sleep(Duration::from_secs(1)).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn drive_on(&mut self, watch: &mut impl FnMut(&Recorder, Notice)) -> Result<Verdict, DriveError> {
         let mut tend = interval(RENEW);
         loop {
+            self.fold().await?;
             self.release().await?;
             if let Some(verdict) = self.recorder.verdict() {
                 self.lease.release().await;
@@ -135,6 +170,9 @@ impl Driver {
                 if self.recorder.state().asks() > 1 {
                     self.abandon_teardown().await?;
                 }
+                if Stamp::now() >= self.deadline() {
+                    self.pass_deadline().await?;
+                }
                 if let Some(verdict) = self.recorder.state().complete() {
                     self.finish(verdict).await?;
                     continue;
@@ -143,7 +181,7 @@ impl Driver {
             let timer = self.timer();
             tokio::select! {
                 biased;
-                _ = tend.tick() => self.tend(&mut watch).await?,
+                _ = tend.tick() => self.tend(watch).await?,
                 read = self.source.read(&mut self.buffer) => {
                     if !read? {
                         return Err(DriveError::NoFacts);
@@ -152,7 +190,7 @@ impl Driver {
                     watch(&self.recorder, Notice::Progress);
                 }
                 Some(done) = self.outbox.next(), if !self.outbox.is_empty() => done?,
-                () = sleep(timer) => self.pass_deadline().await?,
+                () = sleep(timer) => {}
                 unserved = self.service.watch(&self.recorder), if self.leading => {
                     self.give_up_unserved(&unserved).await?;
                     watch(&self.recorder, Notice::Waiting(unserved));
@@ -167,30 +205,35 @@ impl Driver {
             return Ok(());
         }
         let open = self.window.saturating_sub(self.recorder.state().outstanding());
-        let released = self.recorder.state_mut().release(Stamp::now(), open.min(self.outbox.room()));
-        for release in released {
+        if self.released.is_empty() {
+            let room = open.min(self.outbox.room());
+            self.released.extend(self.recorder.state_mut().release(Stamp::now(), room));
+        }
+        while let Some(release) = self.released.front() {
             self.outbox.add(&self.recorder, release, self.again).await?;
+            self.released.pop_front();
         }
         Ok(())
     }
 
     /// Folds what was read.
     async fn fold(&mut self) -> Result<(), DriveError> {
-        for entry in std::mem::take(&mut self.buffer) {
-            if entry.sequence <= self.read {
-                continue;
-            }
-            self.read = entry.sequence;
-            match entry.fact {
-                Ok(mut fact) => {
-                    self.load_outputs(&mut fact).await?;
-                    self.recorder.apply(&fact, entry.at);
+        while let Some(entry) = self.buffer.front().cloned() {
+            if entry.sequence > self.read {
+                match entry.fact {
+                    Ok(mut fact) => {
+                        self.load_outputs(&mut fact).await?;
+                        self.recorder.apply(&fact, entry.at);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, sequence = entry.sequence, "left out a fact that cannot be read");
+                        self.recorder.unreadable();
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, sequence = entry.sequence, "left out a fact that cannot be read");
-                    self.recorder.unreadable();
-                }
+                self.read = entry.sequence;
             }
+            self.caught_up |= entry.pending == 0;
+            self.buffer.pop_front();
         }
         Ok(())
     }
@@ -234,12 +277,11 @@ impl Driver {
     /// Reads facts to the end of the stream, as it is now.
     async fn catch_up(&mut self) -> Result<(), DriveError> {
         let last = self.transport.last_fact().await?;
-        let patience = Instant::now() + Duration::from_secs(30);
         while self.read < last {
-            let reading = self.source.read(&mut self.buffer);
-            // The last fact may be another run's: silence for a second is the end, too.
-            let wait = if patience.elapsed().is_zero() { Duration::from_secs(1) } else { Duration::ZERO };
-            match tokio::time::timeout(wait, reading).await {
+            // The last fact may be another run's. So once the reader has been at the end, silence is
+            // the end too; before that, it may only be slow to open.
+            let patience = if self.caught_up { QUIET } else { PATIENCE };
+            match timeout(patience, self.source.read(&mut self.buffer)).await {
                 Ok(read) => {
                     if !read? {
                         return Err(DriveError::NoFacts);
@@ -257,7 +299,8 @@ impl Driver {
         let now = Stamp::now();
         let deadline = self.deadline();
         let retry = self.recorder.state().next_timer();
-        let next = retry.into_iter().chain(Some(deadline)).filter(|at| *at > now).min();
+        let open = deadline > now || self.recorder.state().asks() == 0;
+        let next = retry.into_iter().chain(Some(deadline).filter(|_| open)).min();
         next.map_or(IDLE, |at| at.since(now)).clamp(Duration::from_millis(1), IDLE)
     }
 
@@ -310,16 +353,16 @@ impl Driver {
     }
 }
 
-/// Records that somebody asks to end a run. False when that ask (counted from 1) is recorded already.
+/// Records that somebody asks to end a run. Asks are counted from 1; one that is recorded already is
+/// as good.
 pub async fn request_end(
     transport: &Transport,
     run: RunId,
     ask: u32,
     reason: &str,
     cause: Cause,
-) -> Result<bool, TransportError> {
+) -> Result<(), TransportError> {
     let cancelled = Cancelled { by: crate::submit::who(), reason: reason.to_owned(), cause };
     let subject = transport.subjects().fact(&FactSubject::Run { run, fact: RunFact::Cancelled(ask) });
-    let published = transport.publish(Guarded::new(subject, encode(&cancelled))).await?;
-    Ok(matches!(published, Published::Stored(_)))
+    transport.publish(Guarded::new(subject, encode(&cancelled))).await.map(drop)
 }

@@ -13,6 +13,7 @@ use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Failure, Outcome, kind};
 use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::plan::Phase;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
 use rfx_schemas::verdict::OutcomeKind;
@@ -54,13 +55,13 @@ impl Outbox {
     pub(super) async fn add(
         &mut self,
         recorder: &Recorder,
-        release: Release,
+        release: &Release,
         again: bool,
     ) -> Result<(), TransportError> {
         match release {
-            Release::Publish(job) => self.add_job(recorder, job, again).await?,
+            Release::Publish(job) => self.add_job(recorder, job.clone(), again).await?,
             Release::Refuse(refusal) => {
-                let Refusal { job, attempt, key, failure } = refusal;
+                let Refusal { job, attempt, key, failure } = refusal.clone();
                 let outcome =
                     outcome(recorder, &self.transport, (job, attempt), key, OutcomeKind::Error, failure);
                 self.record(recorder, outcome);
@@ -104,13 +105,25 @@ impl Outbox {
             released: Stamp::now(),
         };
         let run = shared.run;
+        let failure = Failure::new(kind::BROKER, "the server refused the job");
+        let at = (released.job, released.attempt);
+        let lost = outcome(recorder, &self.transport, at, None, OutcomeKind::Lost, failure);
+        let instead = ended(recorder, &self.transport, lost);
         let payload = encode(&JobMessage { jobs: vec![job], ..shared.clone() });
         let transport = self.transport.clone();
         self.under_way.push(Box::pin(async move {
             for bytes in big.into_iter().chain(big_item) {
                 transport.put_blob(run, &bytes).await?;
             }
-            transport.publish(Guarded { again, ..Guarded::new(subject, payload) }).await.map(drop)
+            let published = transport.publish(Guarded { again, ..Guarded::new(subject, payload) }).await;
+            match published {
+                // It will not fare better with the next driver: the run goes on without it.
+                Err(error @ TransportError::Refused { .. }) => {
+                    tracing::error!(%error, "a job is lost");
+                    transport.publish(instead).await.map(drop)
+                }
+                other => other.map(drop),
+            }
         }));
         Ok(())
     }
@@ -136,7 +149,10 @@ impl Outbox {
             scope,
             target: plan.target.clone(),
             timeout: planned.timeout,
-            deadline: recorder.at().after(plan.deadline + super::TEARDOWN_TIME),
+            deadline: recorder.at().after(match planned.phase {
+                Phase::Teardown => plan.deadline + super::TEARDOWN_TIME,
+                Phase::Setup | Phase::Main => plan.deadline,
+            }),
             trace: submitted.trace.step(run, number),
             jobs: Vec::new(),
         })
@@ -144,22 +160,24 @@ impl Outbox {
 
     /// Begins to record an outcome that no worker will.
     pub(super) fn record(&mut self, recorder: &Recorder, outcome: Outcome) {
-        let planned = &recorder.state().plan().steps[outcome.job.step as usize];
-        let fact = FactSubject::Attempt {
-            run: recorder.state().run(),
-            group: planned.group.clone(),
-            job: outcome.job,
-            attempt: outcome.attempt,
-            fact: AttemptFact::Ended,
-        };
-        let subject = self.transport.subjects().fact(&fact);
-        let payload = encode(&Ended { outcomes: vec![outcome] });
+        let message = ended(recorder, &self.transport, outcome);
         let transport = self.transport.clone();
-        self.under_way.push(Box::pin(async move {
-            // Already there is as good: then the worker was first.
-            transport.publish(Guarded::new(subject, payload)).await.map(drop)
-        }));
+        // Already there is as good: then the worker was first.
+        self.under_way.push(Box::pin(async move { transport.publish(message).await.map(drop) }));
     }
+}
+
+/// The message that records an outcome.
+fn ended(recorder: &Recorder, transport: &Transport, outcome: Outcome) -> Guarded {
+    let planned = &recorder.state().plan().steps[outcome.job.step as usize];
+    let fact = FactSubject::Attempt {
+        run: recorder.state().run(),
+        group: planned.group.clone(),
+        job: outcome.job,
+        attempt: outcome.attempt,
+        fact: AttemptFact::Ended,
+    };
+    Guarded::new(transport.subjects().fact(&fact), encode(&Ended { outcomes: vec![outcome] }))
 }
 
 /// An outcome that the driver gives, since no worker will.

@@ -1,15 +1,18 @@
 //! Who serves a run's steps: steps whose jobs wait for a worker that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use rfx_report::Recorder;
 use rfx_schemas::name::{Function, Group, Queue};
 use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::record::{FunctionRecord, Presence, Role};
+use rfx_schemas::subject::JobSubject;
 use rfx_schemas::topology::Bucket;
 use rfx_schemas::verdict::OutcomeKind;
-use rfx_transport::Transport;
+use rfx_transport::{Transport, TransportError};
 use tokio::time::{Instant, sleep_until};
 
 use super::publish::outcome;
@@ -49,24 +52,33 @@ impl std::fmt::Display for Unserved {
     }
 }
 
+type Looking = Pin<Box<dyn Future<Output = Result<Vec<Unserved>, TransportError>> + Send>>;
+
 /// Watches who serves the steps of one run.
 pub(super) struct Service {
     transport: Transport,
     next: Instant,
+    /// The look that is under way; kept, since the driver's loop turns many times meanwhile.
+    look: Option<Looking>,
     /// Steps nobody serves, and since when.
     since: BTreeMap<usize, Instant>,
 }
 
 impl Service {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, next: Instant::now() + SOON, since: BTreeMap::new() }
+        Self { transport, next: Instant::now() + SOON, look: None, since: BTreeMap::new() }
     }
 
     /// Waits for the time to look, looks, and gives the steps that nobody serves. Safe to cancel.
     pub(super) async fn watch(&mut self, recorder: &Recorder) -> Vec<Unserved> {
         loop {
-            sleep_until(self.next).await;
-            let found = self.look(recorder).await;
+            if self.look.is_none() {
+                sleep_until(self.next).await;
+                self.look = Some(Box::pin(look(self.transport.clone(), waiting(recorder))));
+            }
+            let Some(looking) = &mut self.look else { continue };
+            let found = looking.await;
+            self.look = None;
             self.next = Instant::now() + OFTEN;
             match found {
                 Ok(unserved) if unserved.is_empty() && self.since.is_empty() => {}
@@ -87,41 +99,46 @@ impl Service {
             step.expired = since.elapsed() >= recorder.state().plan().steps[step.step].queue_timeout;
         }
     }
+}
 
-    async fn look(&self, recorder: &Recorder) -> Result<Vec<Unserved>, rfx_transport::TransportError> {
-        let state = recorder.state();
-        let waiting: Vec<_> = state.steps().iter().enumerate().filter(|(_, s)| s.outstanding > 0).collect();
-        if waiting.is_empty() {
-            return Ok(Vec::new());
-        }
-        let up: Vec<Presence> = self.transport.kv_list(Bucket::Presence, "worker.>").await?;
-        let functions: Vec<FunctionRecord> = self.transport.kv_list(Bucket::Functions, ">").await?;
-        let unserved = waiting.into_iter().filter_map(|(at, _)| {
-            let planned = &state.plan().steps[at];
-            let of_group = |p: &&Presence| p.role == Role::Worker && p.group.as_ref() == Some(&planned.group);
-            let group_is_up = up.iter().any(|p| of_group(&p));
-            let lane = up.iter().filter(of_group).any(|p| p.slots.contains_key(&planned.queue));
-            let known = functions.iter().any(|f| f.name == planned.uses && f.group == planned.group);
-            (!lane || !known).then(|| Unserved {
-                step: at,
-                path: planned.path(),
-                function: planned.uses.clone(),
-                group: planned.group.clone(),
-                queue: planned.queue.clone(),
-                group_is_up,
-                expired: false,
-            })
-        });
-        Ok(unserved.collect())
+/// The steps that have jobs out.
+fn waiting(recorder: &Recorder) -> Vec<Unserved> {
+    let state = recorder.state();
+    let out =
+        state.steps().iter().zip(&state.plan().steps).enumerate().filter(|(_, (s, _))| s.outstanding > 0);
+    out.map(|(step, (_, planned))| Unserved {
+        step,
+        path: planned.path(),
+        function: planned.uses.clone(),
+        group: planned.group.clone(),
+        queue: planned.queue.clone(),
+        group_is_up: false,
+        expired: false,
+    })
+    .collect()
+}
+
+/// Those of the steps that nobody serves.
+async fn look(transport: Transport, waiting: Vec<Unserved>) -> Result<Vec<Unserved>, TransportError> {
+    if waiting.is_empty() {
+        return Ok(waiting);
     }
+    let up: Vec<Presence> = transport.kv_list(Bucket::Presence, "worker.>").await?;
+    let functions: Vec<FunctionRecord> = transport.kv_list(Bucket::Functions, ">").await?;
+    let unserved = waiting.into_iter().filter_map(|step| {
+        let of_group = |p: &&Presence| p.role == Role::Worker && p.group.as_ref() == Some(&step.group);
+        let group_is_up = up.iter().any(|p| of_group(&p));
+        let lane = up.iter().filter(of_group).any(|p| p.slots.contains_key(&step.queue));
+        let known = functions.iter().any(|f| f.name == step.function && f.group == step.group);
+        (!lane || !known).then_some(Unserved { group_is_up, ..step })
+    });
+    Ok(unserved.collect())
 }
 
 impl Driver {
     /// Records that what nobody serves is lost, once its queue timeout has passed.
     pub(super) async fn give_up_unserved(&mut self, unserved: &[Unserved]) -> Result<(), DriveError> {
         for step in unserved.iter().filter(|u| u.expired) {
-            let Unserved { group, queue, function, .. } = step;
-            self.transport.purge_function(group, queue, function, self.run()).await?;
             let open = self
                 .recorder
                 .state()
@@ -131,6 +148,9 @@ impl Driver {
             let mine: Vec<_> = open.filter(|(job, _)| job.step as usize == step.step).collect();
             for (job, attempt) in mine.into_iter().filter(|(job, _)| self.recorder.state().is_released(*job))
             {
+                let Unserved { group, queue, function, .. } = step.clone();
+                let waiting = JobSubject { group, queue, function, run: self.run(), job, attempt };
+                self.transport.purge_job(&waiting).await?;
                 let failure = Failure::new(kind::NO_WORKER, step.to_string());
                 let lost = outcome(
                     &self.recorder,

@@ -1,6 +1,8 @@
 //! Where a driver's facts come from: a reader of its own, or the one that a resident publisher
 //! shares among its runs.
 
+use std::collections::VecDeque;
+
 use rfx_transport::TransportError;
 use rfx_transport::facts::{Entry, FactReader};
 use tokio::sync::mpsc;
@@ -23,18 +25,21 @@ const BATCH: usize = 500;
 
 impl Source {
     /// Waits for facts and adds all that have come. False when there will be no more. Safe to cancel.
-    pub async fn read(&mut self, into: &mut Vec<Entry>) -> Result<bool, TransportError> {
-        match self {
-            Self::Own(reader) => reader.read(into).await.map(|()| true),
+    pub async fn read(&mut self, into: &mut VecDeque<Entry>) -> Result<bool, TransportError> {
+        let mut batch = Vec::new();
+        let more = match self {
+            Self::Own(reader) => reader.read(&mut batch).await.map(|()| true)?,
             Self::Shared { replay: Some(reader), .. } => {
-                reader.read(into).await?;
-                if into.last().is_some_and(|entry| entry.pending == 0) {
+                reader.read(&mut batch).await?;
+                if batch.last().is_some_and(|entry| entry.pending == 0) {
                     self.caught_up();
                 }
-                Ok(true)
+                true
             }
-            Self::Shared { replay: None, feed } => Ok(feed.recv_many(into, BATCH).await > 0),
-        }
+            Self::Shared { replay: None, feed } => feed.recv_many(&mut batch, BATCH).await > 0,
+        };
+        into.extend(batch);
+        Ok(more)
     }
 
     fn caught_up(&mut self) {

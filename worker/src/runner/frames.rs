@@ -147,7 +147,7 @@ pub struct SaidAssertion {
 }
 
 /// What the worker asks for; the body is the input.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Call<'a> {
     /// Always `call`.
     #[serde(rename = "type")]

@@ -40,18 +40,24 @@ impl Pool {
         deadline: Instant,
         cancel: &CancellationToken,
     ) -> Ending {
-        let mut runner = match self.take().await {
-            Ok(runner) => runner,
-            Err(error) => {
-                return Ending::failed(OutcomeKind::Error, Failure::new(kind::CRASHED, error.to_string()));
+        let beginning = self.begin(call, input);
+        let begun = tokio::select! {
+            biased;
+            begun = timeout_at(deadline, beginning) => begun,
+            () = cancel.cancelled() => {
+                let failure = Failure::new(kind::CANCELLED, "the run was cancelled");
+                return Ending::failed(OutcomeKind::Cancelled, failure);
             }
         };
-        drop(runner.take_output());
-        if let Err(error) = runner.send(call, input).await {
-            let status = runner.kill().await;
-            let message = format!("the runner could not take the call: {error}; it {status}");
-            return Ending::failed(OutcomeKind::Error, Failure::new(kind::CRASHED, message));
-        }
+        let mut runner = match begun {
+            Ok(Ok(runner)) => runner,
+            // The function never began: that is ours, not the test's.
+            Ok(Err(why)) => return Ending::failed(OutcomeKind::Lost, Failure::new(kind::CRASHED, why)),
+            Err(_) => {
+                let failure = Failure::new(kind::TIMED_OUT, "no runner took the call within the timeout");
+                return Ending::failed(OutcomeKind::Error, failure);
+            }
+        };
         let (mut ending, reusable) = wait(&mut runner, deadline, cancel).await;
         ending.tail = runner.take_output();
         // A runner is as clean as its last call: any outcome but passed ends it.
@@ -61,6 +67,25 @@ impl Pool {
             drop(runner.kill().await);
         }
         ending
+    }
+
+    /// A runner that has taken the call. One that dies over it is replaced once: it may have been
+    /// dying before.
+    async fn begin(&self, call: Call<'_>, input: &[u8]) -> Result<Runner, String> {
+        let mut tried_before = false;
+        loop {
+            let mut runner = self.take().await.map_err(|error| error.to_string())?;
+            drop(runner.take_output());
+            match runner.send(&call, input).await {
+                Ok(()) => return Ok(runner),
+                Err(error) if tried_before => {
+                    let status = runner.kill().await;
+                    return Err(format!("the runner could not take the call: {error}; it {status}"));
+                }
+                Err(_) => drop(runner.kill().await),
+            }
+            tried_before = true;
+        }
     }
 
     /// Ends all idle runners.

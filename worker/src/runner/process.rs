@@ -108,6 +108,10 @@ impl Runner {
             // A group of its own: what a function forks ends with its runner, and Ctrl-C is ours.
             .process_group(0)
             .kill_on_drop(true);
+        // Settings may hold passwords; functions have no use for them.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RFX_")) {
+            command.env_remove(name);
+        }
         let child = command.spawn().map_err(python)?;
         // The command holds our copies of the child's ends; with them open, its death stays unseen.
         drop(command);
@@ -137,9 +141,9 @@ impl Runner {
     }
 
     /// Sends a call; its answer is waited for with [`Runner::answer`].
-    pub async fn send(&mut self, mut call: Call<'_>, input: &[u8]) -> std::io::Result<()> {
+    pub async fn send(&mut self, call: &Call<'_>, input: &[u8]) -> std::io::Result<()> {
         self.calls += 1;
-        call.id = self.calls;
+        let call = Call { id: self.calls, ..call.clone() };
         frames::write(&mut self.to, &call, input).await
     }
 
@@ -192,6 +196,7 @@ impl Runner {
 
     /// Ends the process and all that it started, at once.
     pub async fn kill(mut self) -> String {
+        self.kill_group();
         self.end().await
     }
 
