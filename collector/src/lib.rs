@@ -39,7 +39,7 @@ pub async fn run(
     transport.ensure().await?;
     // Said at once, not when the first run has ended.
     rfx_report::files::prepare(&settings.reports)?;
-    let presence = presence(&transport);
+    let presence = Presence::new(Role::Collector, transport.member().clone(), Stamp::now());
     let key = presence_key(&presence);
     let mut lease = LeaseKeeper::new(transport.clone(), "collector", transport.member().clone());
     let mut tend = interval(RENEW);
@@ -101,19 +101,4 @@ async fn read(active: &mut Option<Active>) -> Result<Vec<Entry>, CollectError> {
     let mut entries = Vec::new();
     active.reader.read(&mut entries).await?;
     Ok(entries)
-}
-
-fn presence(transport: &Transport) -> Presence {
-    Presence {
-        role: Role::Collector,
-        member: transport.member().clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        since: Stamp::now(),
-        group: None,
-        labels: Default::default(),
-        slots: Default::default(),
-        functions: 0,
-        broken: Vec::new(),
-        resident: false,
-    }
 }

@@ -8,6 +8,7 @@ mod signal;
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
@@ -29,8 +30,31 @@ const ISSUES: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
 /// `run` gets the signals and says the exit code, one of [`rfx_schemas::exit`]. A [`Failure`] is
 /// printed to stderr with what caused it; a panic is a bug of rfx and ends with [`exit::BUG`].
 pub fn main(service: &'static str, run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>) -> ExitCode {
-    std::panic::set_hook(Box::new(move |panic| say(&describe_panic(service, panic))));
+    std::panic::set_hook(Box::new(move |panic| {
+        if !EXPECTED.get() {
+            say(&describe_panic(service, panic));
+        }
+    }));
     ExitCode::from(answer(service, run))
+}
+
+thread_local! {
+    /// Whether what runs on this thread now may panic without that being a bug of rfx.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code of users, whose panics the caller catches and makes outcomes of: they are not announced
+/// as bugs of rfx.
+pub fn expecting_panics<T>(body: impl FnOnce() -> T) -> T {
+    /// Resets the mark however the body ends.
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            EXPECTED.set(self.0);
+        }
+    }
+    let _reset = Reset(EXPECTED.replace(true));
+    body()
 }
 
 /// The name of this machine, as presence records and spans show it.

@@ -51,7 +51,8 @@ pub async fn serve(
     for run in open_runs(&transport).await? {
         resident.stand_by(run);
     }
-    let presence = presence(&transport);
+    let presence = Presence::new(Role::Publisher, transport.member().clone(), Stamp::now());
+    let presence = Presence { resident: true, ..presence };
     let key = presence_key(&presence);
     let mut tick = interval(PRESENCE_EVERY);
     let mut entries = Vec::new();
@@ -93,21 +94,6 @@ pub async fn serve(
 async fn open_runs(transport: &Transport) -> Result<BTreeSet<RunId>, TransportError> {
     let runs = transport.runs().await?;
     Ok(runs.into_iter().filter(|r| r.finished.is_none()).map(|r| r.submitted.run).collect())
-}
-
-fn presence(transport: &Transport) -> Presence {
-    Presence {
-        role: Role::Publisher,
-        member: transport.member().clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        since: Stamp::now(),
-        group: None,
-        labels: Default::default(),
-        slots: Default::default(),
-        functions: 0,
-        broken: Vec::new(),
-        resident: true,
-    }
 }
 
 impl Resident {

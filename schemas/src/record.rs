@@ -109,6 +109,24 @@ pub struct Presence {
     pub resident: bool,
 }
 
+impl Presence {
+    /// A process that came up now, with nothing but its role.
+    pub fn new(role: Role, member: Member, since: Stamp) -> Self {
+        Self {
+            role,
+            member,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            since,
+            group: None,
+            labels: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            functions: 0,
+            broken: Vec::new(),
+            resident: false,
+        }
+    }
+}
+
 /// Who holds a lease. Correctness never rests on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {

@@ -89,16 +89,12 @@ pub async fn run(
         lanes.spawn(lane::serve(site, queue, slots, settings.drain, shutdown.clone()));
     }
     let presence = Presence {
-        role: Role::Worker,
-        member,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        since: Stamp::now(),
         group: Some(settings.group.clone()),
         labels: settings.labels.clone(),
         slots: settings.slots.clone(),
         functions: u32::try_from(records.len()).unwrap_or(u32::MAX),
         broken,
-        resident: false,
+        ..Presence::new(Role::Worker, member, Stamp::now())
     };
     let said = tend(&site, lanes, records, presence).await;
     for pool in &site.pools {

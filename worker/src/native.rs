@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use rfx_config::process::expecting_panics;
 use rfx_schemas::name::{Function, NameError, Version};
 use rfx_schemas::outcome::Failure;
 use rfx_schemas::trace::TraceContext;
@@ -55,7 +56,12 @@ pub struct Native {
 impl Native {
     /// Runs it; a panic is an outcome.
     pub async fn call(&self, context: Context, input: Bytes) -> Ending {
-        match AssertUnwindSafe((self.call)(context, input)).catch_unwind().await {
+        let call = &self.call;
+        // Making the future runs code of the author too, so it is made inside.
+        let mut running =
+            Box::pin(AssertUnwindSafe(async move { call(context, input).await }).catch_unwind());
+        let ended = std::future::poll_fn(|cx| expecting_panics(|| running.as_mut().poll(cx))).await;
+        match ended {
             Ok(ending) => ending,
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
@@ -122,5 +128,43 @@ fn settle<O: Serialize>(result: Result<O, Failed>) -> Ending {
             }
         },
         Err(Failed(message)) => Ending::failed(OutcomeKind::Failed, Failure::new("Failed", message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn call(input: &str) -> Ending {
+        let mut registry = Registry::default();
+        registry
+            .add("t.check", "", |_, n: u32| async move {
+                assert!(n != 7, "seven is out");
+                if n > 7 { Err(Failed::from("too much")) } else { Ok(n * 2) }
+            })
+            .expect("a name");
+        let run = rfx_schemas::id::RunId::new();
+        let context = Context {
+            place: String::new(),
+            target: BTreeMap::new(),
+            trace: TraceContext::of_run(run, None),
+            cancel: CancellationToken::new(),
+        };
+        let (_, native) = registry.iter().next().expect("one");
+        native.call(context, Bytes::from(input.to_owned())).await
+    }
+
+    #[tokio::test]
+    async fn every_way_to_end_is_an_outcome() {
+        assert_eq!(call("3").await.output.as_deref(), Some(b"6".as_slice()));
+        let failed = call("9").await;
+        assert_eq!(
+            (failed.kind, failed.error.expect("why").message.as_str()),
+            (OutcomeKind::Failed, "too much")
+        );
+        let panicked = call("7").await.error.expect("why");
+        assert_eq!((panicked.kind.as_str(), panicked.message.as_str()), ("Panicked", "seven is out"));
+        let unfit = call("\"x\"").await.error.expect("why");
+        assert!(unfit.message.contains("expected u32"), "{unfit:?}");
     }
 }
