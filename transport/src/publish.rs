@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_nats::client::PublishErrorKind;
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -136,13 +137,6 @@ impl Publisher {
     }
 
     async fn once(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Once {
-        let limit = self.client.server_info().max_payload;
-        if payload.len() > limit {
-            return Once::Never(format!(
-                "{} bytes are above the server's max_payload of {limit}",
-                payload.len()
-            ));
-        }
         let (sender, receiver) = oneshot::channel();
         let token = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().expect("no panic holds it").insert(token, sender);
@@ -150,13 +144,16 @@ impl Publisher {
         let reply = format!("{}{token}", self.prefix);
         let sending = self.client.publish_with_reply_and_headers(subject.to_owned(), reply, headers, payload);
         let waiting = async {
-            sending.await.map_err(|e| e.to_string())?;
-            receiver.await.map_err(|_| "the connection is closed".to_owned())
+            sending.await.map_err(|error| match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => Once::Never(error.to_string()),
+                _ => Once::Later(error.to_string()),
+            })?;
+            receiver.await.map_err(|_| Once::Later("the connection is closed".to_owned()))
         };
         match timeout(ANSWER, waiting).await {
             Ok(Ok(Ack::Answer(bytes))) => read(&bytes),
             Ok(Ok(Ack::NoResponders)) => Once::Later("no stream takes the subject".to_owned()),
-            Ok(Err(error)) => Once::Later(error),
+            Ok(Err(once)) => once,
             Err(_) => Once::Later("no ack".to_owned()),
         }
     }

@@ -26,7 +26,7 @@ use crate::site::Site;
 pub(crate) async fn attempt(site: &Site, held: Held) {
     let Held { delivery, subject } = held;
     let span =
-        tracing::info_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
+        tracing::debug_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
     let (deliveries, payload) = (delivery.delivered, delivery.payload().clone());
     let work = async {
         let ended = match decode::<JobMessage>(&payload) {
@@ -36,7 +36,13 @@ pub(crate) async fn attempt(site: &Site, held: Held) {
         match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
             // It will not fare better the next time: what is left out must not cost the verdict.
             Err(TransportError::Refused { reason, .. }) => {
-                Box::pin(record(site, &subject, AttemptFact::Ended, encode(&bare(ended, &reason)))).await
+                Box::pin(record(
+                    site,
+                    &subject,
+                    AttemptFact::Ended,
+                    encode(&bare(subject.run, ended, &reason)),
+                ))
+                .await
             }
             recorded => recorded,
         }
@@ -116,7 +122,8 @@ fn fact(subject: &JobSubject, fact: AttemptFact) -> FactSubject {
 fn trace(site: &Site, message: &JobMessage, outcome: &Outcome) {
     if outcome.kind != OutcomeKind::Passed {
         let error = outcome.error.as_ref().map(|e| e.message.as_str());
-        tracing::info!(step = message.step, outcome = %outcome.kind, error, "attempt ended");
+        let (run, job, attempt) = (message.run, outcome.job, outcome.attempt);
+        tracing::info!(%run, %job, %attempt, step = message.step, outcome = %outcome.kind, error, "attempt ended");
     }
     if !site.spans.is_enabled() {
         return;
@@ -165,9 +172,9 @@ async fn record(
 }
 
 /// The same verdicts without what makes them too big to be stored.
-fn bare(mut ended: Ended, reason: &str) -> Ended {
+fn bare(run: RunId, mut ended: Ended, reason: &str) -> Ended {
     for outcome in &mut ended.outcomes {
-        tracing::warn!(job = %outcome.job, reason, "an outcome is recorded without its details");
+        tracing::warn!(%run, job = %outcome.job, reason, "an outcome is recorded without its details");
         outcome.assertions = Vec::new();
         outcome.input = None;
         outcome.tail = format!("left out, since the server refused the outcome: {reason}");

@@ -12,7 +12,7 @@ mod source;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rfx_flow::Release;
+use rfx_flow::{Release, RunState};
 use rfx_report::Recorder;
 use rfx_schemas::encoding::encode;
 use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished};
@@ -34,6 +34,8 @@ pub use source::Source;
 
 /// How long teardown may take after a run's deadline.
 const TEARDOWN_TIME: Duration = Duration::from_secs(60 * 60);
+/// Jobs released at once while many are out.
+const BATCH: usize = 64;
 /// How long trouble with the server is waited out: an election takes up to 9 s, a restart longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Silence after which a reader that has been at the end of the stream is there again.
@@ -204,26 +206,32 @@ impl Driver {
         if !self.leading {
             return Ok(());
         }
-        let open = self.window.saturating_sub(self.recorder.state().outstanding());
         if self.released.is_empty() {
-            let room = open.min(self.outbox.room());
+            let outstanding = self.recorder.state().outstanding();
+            let room = self.window.saturating_sub(outstanding).min(self.outbox.room());
+            // With plenty out, a few more are not worth a turn: what a release shares is made each time.
+            if room < BATCH && outstanding > 2 * BATCH {
+                return Ok(());
+            }
             self.released.extend(self.recorder.state_mut().release(Stamp::now(), room));
         }
         while let Some(release) = self.released.front() {
-            self.outbox.add(&self.recorder, release, self.again).await?;
-            self.released.pop_front();
+            self.outbox.prepare(&self.recorder, release).await?;
+            if let Some(release) = self.released.pop_front() {
+                self.outbox.add(&self.recorder, release, self.again);
+            }
         }
         Ok(())
     }
 
     /// Folds what was read.
     async fn fold(&mut self) -> Result<(), DriveError> {
-        while let Some(entry) = self.buffer.front().cloned() {
+        while let Some(entry) = self.buffer.front_mut() {
             if entry.sequence > self.read {
-                match entry.fact {
-                    Ok(mut fact) => {
-                        self.load_outputs(&mut fact).await?;
-                        self.recorder.apply(&fact, entry.at);
+                match &mut entry.fact {
+                    Ok(fact) => {
+                        load_outputs(&self.transport, self.recorder.state(), fact).await?;
+                        self.recorder.apply(fact, entry.at);
                     }
                     Err(error) => {
                         tracing::warn!(%error, sequence = entry.sequence, "left out a fact that cannot be read");
@@ -234,20 +242,6 @@ impl Driver {
             }
             self.caught_up |= entry.pending == 0;
             self.buffer.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Outputs that expressions read must be here, not behind a reference.
-    async fn load_outputs(&mut self, fact: &mut Fact) -> Result<(), DriveError> {
-        let Fact::Ended(ended) = fact else { return Ok(()) };
-        for outcome in &mut ended.outcomes {
-            if let Some(output @ Payload::Blob(_)) = &outcome.output
-                && self.recorder.state().reads_output(outcome.job)
-            {
-                let json = self.transport.load(self.run(), output).await?;
-                outcome.output = Some(Payload::Inline(json));
-            }
         }
         Ok(())
     }
@@ -351,6 +345,24 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Outputs that expressions read must be here, not behind a reference.
+async fn load_outputs(
+    transport: &Transport,
+    state: &RunState,
+    fact: &mut Fact,
+) -> Result<(), TransportError> {
+    let Fact::Ended(ended) = fact else { return Ok(()) };
+    for outcome in &mut ended.outcomes {
+        if let Some(output @ Payload::Blob(_)) = &outcome.output
+            && state.reads_output(outcome.job)
+        {
+            let json = transport.load(state.run(), output).await?;
+            outcome.output = Some(Payload::Inline(json));
+        }
+    }
+    Ok(())
 }
 
 /// Records that somebody asks to end a run. Asks are counted from 1; one that is recorded already is

@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rfx_flow::{Refusal, Release, ReleasedJob};
 use rfx_report::Recorder;
 use rfx_schemas::encoding::encode;
 use rfx_schemas::fact::Ended;
-use rfx_schemas::id::{Attempt, JobId};
+use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::job::{Job, JobMessage};
+use rfx_schemas::name::Group;
 use rfx_schemas::outcome::{Failure, Outcome, kind};
 use rfx_schemas::payload::{Json, Payload};
 use rfx_schemas::plan::Phase;
@@ -46,41 +47,47 @@ impl Outbox {
         AT_ONCE.saturating_sub(self.under_way.len())
     }
 
-    /// The next one that is done; none when nothing is under way.
+    /// Waits until one is done, and takes along all that are; none when nothing is under way.
     pub(super) async fn next(&mut self) -> Option<Result<(), TransportError>> {
-        self.under_way.next().await
+        let mut done = self.under_way.next().await?;
+        while done.is_ok()
+            && let Some(Some(more)) = self.under_way.next().now_or_never()
+        {
+            done = more;
+        }
+        Some(done)
     }
 
-    /// Begins to publish, or to record, what was released.
-    pub(super) async fn add(
+    /// Makes what the jobs of a step share, unless it is made.
+    pub(super) async fn prepare(
         &mut self,
         recorder: &Recorder,
         release: &Release,
-        again: bool,
     ) -> Result<(), TransportError> {
+        if let Release::Publish(job) = release
+            && self.shared[job.job.step as usize].is_none()
+        {
+            let step_no = job.job.step as usize;
+            self.shared[step_no] = Some(self.share(recorder, step_no).await?);
+        }
+        Ok(())
+    }
+
+    /// Begins to publish, or to record, what was released and prepared.
+    pub(super) fn add(&mut self, recorder: &Recorder, release: Release, again: bool) {
         match release {
-            Release::Publish(job) => self.add_job(recorder, job.clone(), again).await?,
-            Release::Refuse(refusal) => {
-                let Refusal { job, attempt, key, failure } = refusal.clone();
+            Release::Publish(job) => self.add_job(recorder, job, again),
+            Release::Refuse(Refusal { job, attempt, key, failure }) => {
                 let outcome =
                     outcome(recorder, &self.transport, (job, attempt), key, OutcomeKind::Error, failure);
                 self.record(recorder, outcome);
             }
         }
-        Ok(())
     }
 
-    async fn add_job(
-        &mut self,
-        recorder: &Recorder,
-        released: ReleasedJob,
-        again: bool,
-    ) -> Result<(), TransportError> {
+    fn add_job(&mut self, recorder: &Recorder, released: ReleasedJob, again: bool) {
         let step_no = released.job.step as usize;
-        if self.shared[step_no].is_none() {
-            self.shared[step_no] = Some(self.share(recorder, step_no).await?);
-        }
-        let shared = self.shared[step_no].as_ref().expect("made above");
+        let shared = self.shared[step_no].as_ref().expect("it is prepared");
         let planned = &recorder.state().plan().steps[step_no];
         let subject = JobSubject {
             group: planned.group.clone(),
@@ -90,7 +97,6 @@ impl Outbox {
             job: released.job,
             attempt: released.attempt,
         };
-        let subject = self.transport.subjects().job(&subject);
         let (input, big) = Payload::of(released.input);
         let (item, big_item) = released.item.map_or((None, None), |item| {
             let (payload, big) = Payload::of(item);
@@ -104,28 +110,24 @@ impl Outbox {
             input,
             released: Stamp::now(),
         };
-        let run = shared.run;
-        let failure = Failure::new(kind::BROKER, "the server refused the job");
-        let at = (released.job, released.attempt);
-        let lost = outcome(recorder, &self.transport, at, None, OutcomeKind::Lost, failure);
-        let instead = ended(recorder, &self.transport, lost);
         let payload = encode(&JobMessage { jobs: vec![job], ..shared.clone() });
         let transport = self.transport.clone();
         self.under_way.push(Box::pin(async move {
             for bytes in big.into_iter().chain(big_item) {
-                transport.put_blob(run, &bytes).await?;
+                transport.put_blob(subject.run, &bytes).await?;
             }
-            let published = transport.publish(Guarded { again, ..Guarded::new(subject, payload) }).await;
-            match published {
+            let place = transport.subjects().job(&subject);
+            match transport.publish(Guarded { again, ..Guarded::new(place, payload) }).await {
                 // It will not fare better with the next driver: the run goes on without it.
-                Err(error @ TransportError::Refused { .. }) => {
-                    tracing::error!(%error, "a job is lost");
-                    transport.publish(instead).await.map(drop)
+                Err(TransportError::Refused { reason, .. }) => {
+                    let failure = Failure::new(kind::BROKER, format!("the server refused the job: {reason}"));
+                    let at = (subject.job, subject.attempt);
+                    let lost = unexecuted(&transport, subject.group, at, None, OutcomeKind::Lost, failure);
+                    transport.publish(ended(&transport, subject.run, lost)).await.map(drop)
                 }
-                other => other.map(drop),
+                published => published.map(drop),
             }
         }));
-        Ok(())
     }
 
     /// What all jobs of a step share.
@@ -160,7 +162,7 @@ impl Outbox {
 
     /// Begins to record an outcome that no worker will.
     pub(super) fn record(&mut self, recorder: &Recorder, outcome: Outcome) {
-        let message = ended(recorder, &self.transport, outcome);
+        let message = ended(&self.transport, recorder.state().run(), outcome);
         let transport = self.transport.clone();
         // Already there is as good: then the worker was first.
         self.under_way.push(Box::pin(async move { transport.publish(message).await.map(drop) }));
@@ -168,11 +170,10 @@ impl Outbox {
 }
 
 /// The message that records an outcome.
-fn ended(recorder: &Recorder, transport: &Transport, outcome: Outcome) -> Guarded {
-    let planned = &recorder.state().plan().steps[outcome.job.step as usize];
+fn ended(transport: &Transport, run: RunId, outcome: Outcome) -> Guarded {
     let fact = FactSubject::Attempt {
-        run: recorder.state().run(),
-        group: planned.group.clone(),
+        run,
+        group: outcome.group.clone(),
         job: outcome.job,
         attempt: outcome.attempt,
         fact: AttemptFact::Ended,
@@ -184,6 +185,18 @@ fn ended(recorder: &Recorder, transport: &Transport, outcome: Outcome) -> Guarde
 pub(super) fn outcome(
     recorder: &Recorder,
     transport: &Transport,
+    at: (JobId, Attempt),
+    key: Option<String>,
+    kind: OutcomeKind,
+    failure: Failure,
+) -> Outcome {
+    let group = recorder.state().plan().steps[at.0.step as usize].group.clone();
+    unexecuted(transport, group, at, key, kind, failure)
+}
+
+fn unexecuted(
+    transport: &Transport,
+    group: Group,
     (job, attempt): (JobId, Attempt),
     key: Option<String>,
     kind: OutcomeKind,
@@ -204,7 +217,7 @@ pub(super) fn outcome(
         started: now,
         ended: now,
         worker: transport.member().clone(),
-        group: recorder.state().plan().steps[job.step as usize].group.clone(),
+        group,
         deliveries: 0,
         digest: None,
     }
