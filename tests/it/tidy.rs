@@ -21,19 +21,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("worker", &["rfx-config", "rfx-expr", "rfx-schemas", "rfx-transport"]),
     ("collector", &["rfx-config", "rfx-flow", "rfx-report", "rfx-schemas", "rfx-transport"]),
     ("cli", &["rfx-collector", "rfx-config", "rfx-publisher", "rfx-schemas", "rfx-transport", "rfx-worker"]),
-    (
-        "tests",
-        &[
-            "rfx",
-            "rfx-config",
-            "rfx-flow",
-            "rfx-publisher",
-            "rfx-report",
-            "rfx-schemas",
-            "rfx-transport",
-            "rfx-worker",
-        ],
-    ),
+    ("tests", &["rfx", "rfx-config", "rfx-report", "rfx-schemas", "rfx-transport"]),
     ("xtask", &[]),
 ];
 

@@ -13,7 +13,6 @@ use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
 use rfx_schemas::topology::Bucket;
 use rfx_tests::eventually;
 use rfx_tests::world::World;
-use rfx_transport::connect::{ConnectError, connect};
 use rfx_transport::delivery::Delivery;
 use rfx_transport::facts::{Entry, Scope};
 use rfx_transport::lease::LeaseKeeper;
@@ -317,48 +316,4 @@ async fn blobs_are_stored_once_in_chunks_and_checked_when_read() {
     assert_eq!(transport.get_blob(run, &reference).await.expect("read"), bytes);
     let error = transport.get_blob(RunId::new(), &reference).await.expect_err("another run's");
     assert!(error.to_string().contains("not in the blob stream"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_lacks_what_rfx_needs_is_refused_by_name() {
-    let world = World::new().await;
-    let transport = connect(&world.nats(), "test").await.expect("connected");
-    transport.make_foreign_stream("RFX_JOBS", "rfx.job.>").await.expect("made");
-    let error = transport.ensure().await.expect_err("it is not a work queue").to_string();
-    assert!(error.contains("stream RFX_JOBS") && error.contains("retention is Limits"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_publish_that_permissions_refuse_says_so_instead_of_timing_out() {
-    let config = tempfile::NamedTempFile::new().expect("a file");
-    let users = "authorization { users: [
-        { user: all, password: p },
-        { user: few, password: p, permissions: { publish: { deny: [\"rfx.job.>\"] } } } ] }\n";
-    std::fs::write(config.path(), users).expect("written");
-    let world = World::with_config(Some(config.path().to_owned())).await;
-    let mut nats = world.nats();
-    nats.user = Some("all".to_owned());
-    nats.password = Some(rfx_config::Secret::new("p"));
-    connect(&nats, "test").await.expect("connected").ensure().await.expect("made");
-    nats.user = Some("few".to_owned());
-    let transport = connect(&nats, "test").await.expect("connected");
-    let job = job(RunId::new(), 0);
-    let refused = transport.publish(Guarded::new(transport.subjects().job(&job), Bytes::new())).await;
-    let error = refused.expect_err("denied").to_string();
-    assert!(error.to_lowercase().contains("permissions violation"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_first_connection_fails_at_once_and_says_why() {
-    let world = World::new().await;
-    let mut nats = world.nats();
-    nats.url = "nats://127.0.0.1:9".to_owned();
-    let start = Instant::now();
-    let error = connect(&nats, "test").await.err().expect("nobody is there");
-    assert!(matches!(error, ConnectError::Refused { .. }), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(5));
-    nats.url = world.url().to_owned();
-    nats.credentials = Some("/nowhere/user.creds".into());
-    let error = connect(&nats, "test").await.err().expect("no such file");
-    assert!(error.to_string().contains("/nowhere/user.creds"), "{error}");
 }

@@ -256,6 +256,8 @@ impl Driver {
                 return Ok(());
             }
         };
+        // Whoever holds it instead may publish: from then on, what we publish may be a repeat.
+        self.again |= !held;
         if held == self.leading {
             return Ok(());
         }
@@ -264,7 +266,6 @@ impl Driver {
         }
         self.leading = held;
         watch(&self.recorder, if held { Notice::Leading } else { Notice::Following });
-        self.again |= !held;
         Ok(())
     }
 
