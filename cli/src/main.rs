@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     process::main("rfx", async |signals| dev(args, signals).await)
 }
 
-async fn dev(args: Dev, signals: Signals) -> Result<u8, Failure> {
+async fn dev(args: Dev, mut signals: Signals) -> Result<u8, Failure> {
     let mut settings = Settings::load(args.config.as_deref(), &[]).map_err(Failure::usage)?;
     if !args.pool.is_empty() {
         settings.worker.pools = args.pool;
@@ -44,8 +44,20 @@ async fn dev(args: Dev, signals: Signals) -> Result<u8, Failure> {
         server.url(),
         settings.collector.reports.display()
     ))?;
-    let shutdown = process::shutdown_token(signals);
-    let served = serve(&settings, telemetry.spans(), shutdown).await;
+    let shutdown = CancellationToken::new();
+    let second_signal = async {
+        signals.next().await;
+        shutdown.cancel();
+        signals.next().await;
+    };
+    let served = tokio::select! {
+        served = serve(&settings, telemetry.spans(), shutdown.clone()) => served,
+        // Not by ending the process at once: the server, which is not of our group, would stay.
+        () = second_signal => {
+            server.crash();
+            return Ok(exit::INTERRUPTED);
+        }
+    };
     server.stop().await;
     telemetry.shutdown().await;
     served.map(|()| exit::PASSED)

@@ -223,7 +223,7 @@ impl Recorder {
         counts
     }
 
-    /// The verdict as it stands, recorded or not.
+    /// The verdict, once the end of the run is recorded.
     pub fn verdict(&self) -> Option<Verdict> {
         self.finished().map(|f| f.verdict)
     }
