@@ -69,8 +69,7 @@ impl Folder {
     /// Writes the reports of runs that go on and have changed; big ones have theirs at the end.
     pub(crate) fn write_live(&mut self, now: Stamp) {
         for (run, open) in self.open.iter_mut().filter(|(_, open)| open.changed && open.is_small()) {
-            write(&self.reports.join(run.to_string()), &open.recorder.report(now));
-            open.changed = false;
+            open.changed = !write(&self.reports.join(run.to_string()), &open.recorder.report(now));
         }
     }
 
@@ -94,7 +93,9 @@ impl Folder {
         if let Some(open) = self.open.remove(&run) {
             let report = open.recorder.report(Stamp::now());
             let dir = self.reports.join(run.to_string());
-            write(&dir, &report);
+            if !write(&dir, &report) {
+                return;
+            }
             let verdict = report.verdict.map(|v| v.as_str());
             tracing::info!(%run, flow = report.flow, verdict, report = %dir.display(), "the run has ended");
         }
@@ -109,12 +110,16 @@ impl Folder {
 }
 
 /// Writes a report. One that cannot be written costs nothing but itself: the facts are kept, and
-/// `rfx-publish show --report` makes it again.
-fn write(dir: &Path, report: &Report) {
+/// `rfx-publish show --report` makes it again. Whether it is there.
+fn write(dir: &Path, report: &Report) -> bool {
     // The files of a big run take a while; other tasks go on meanwhile.
-    if let Err(error) = tokio::task::block_in_place(|| files::write(dir, report)) {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::error!(%error, source, run = %report.run, "a report could not be written");
+    match tokio::task::block_in_place(|| files::write(dir, report)) {
+        Ok(_) => true,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, source, run = %report.run, "a report could not be written");
+            false
+        }
     }
 }
 

@@ -142,10 +142,16 @@ impl RunState {
         set.is_array().then(|| Arc::clone(set))
     }
 
-    /// The flow's outputs, when all of them have a value.
+    /// The flow's outputs; none when it has none. One that has no value is null: it costs no other.
     pub fn outputs(&self) -> Option<Value> {
-        let template = Template::parse(&json!(self.plan.outputs)).ok()?;
-        let paths: Vec<_> = template.paths().into_iter().cloned().collect();
-        template.eval(&self.scope(&paths)).ok().filter(|v| v.as_object().is_some_and(|o| !o.is_empty()))
+        let outputs = self.plan.outputs.iter().map(|(name, value)| {
+            let value = Template::parse(value).ok().and_then(|template| {
+                let paths: Vec<_> = template.paths().into_iter().cloned().collect();
+                template.eval(&self.scope(&paths)).ok()
+            });
+            (name.clone(), value.unwrap_or_default())
+        });
+        let outputs: Map<_, _> = outputs.collect();
+        (!outputs.is_empty()).then_some(Value::Object(outputs))
     }
 }
