@@ -6,7 +6,8 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Program, Value};
 use serde_json::Value as Json;
 
-use crate::scope::{LIBRARY, Scope};
+use crate::library::LIBRARY;
+use crate::scope::Scope;
 
 /// Longest expression accepted, in bytes.
 const MAX_LEN: usize = 8 * 1024;
@@ -63,11 +64,23 @@ impl fmt::Display for Path {
     }
 }
 
+/// A call of a function in an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub name: String,
+    /// Whether it is called on a value, `x.size()`.
+    pub member: bool,
+    /// Byte offset in the expression's text.
+    pub offset: usize,
+}
+
 /// A compiled expression.
 pub struct Expression {
     text: String,
     program: Program,
     paths: Vec<Path>,
+    calls: Vec<Call>,
     nodes: u64,
     depth: u32,
 }
@@ -89,10 +102,10 @@ impl Expression {
             return Err(ParseError { message: "the expression is empty".to_owned(), offset: 0 });
         }
         let program = LIBRARY.compile(text).map_err(|errors| first_error(text, &errors))?;
-        let mut walk = Walk { bound: Vec::new(), paths: Vec::new(), nodes: 0, depth: 0, program: &program };
+        let mut walk = Walk::over(&program);
         walk.visit(program.expression(), 0);
-        let (paths, nodes, depth) = (walk.paths, walk.nodes, walk.depth);
-        Ok(Self { text: text.to_owned(), program, paths, nodes, depth })
+        let Walk { paths, calls, nodes, depth, .. } = walk;
+        Ok(Self { text: text.to_owned(), program, paths, calls, nodes, depth })
     }
 
     /// The text as written.
@@ -103,6 +116,22 @@ impl Expression {
     /// What it reads.
     pub fn paths(&self) -> &[Path] {
         &self.paths
+    }
+
+    /// The functions that it calls.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// What it reads, if it is nothing but one path.
+    pub fn as_path(&self) -> Option<&Path> {
+        let [path] = &self.paths[..] else { return None };
+        (path.to_string() == self.text).then_some(path)
+    }
+
+    /// Its value, if it reads nothing: the same whatever the scope.
+    pub fn constant(&self) -> Option<Json> {
+        if self.paths.is_empty() { self.eval(&Scope::default()).ok() } else { None }
     }
 
     /// Its value.
@@ -155,12 +184,17 @@ fn byte_offset(text: &str, characters: usize) -> usize {
 struct Walk<'a> {
     bound: Vec<String>,
     paths: Vec<Path>,
+    calls: Vec<Call>,
     nodes: u64,
     depth: u32,
     program: &'a Program,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn over(program: &'a Program) -> Self {
+        Self { bound: Vec::new(), paths: Vec::new(), calls: Vec::new(), nodes: 0, depth: 0, program }
+    }
+
     fn visit(&mut self, expr: &IdedExpr, depth: u32) {
         self.nodes += 1;
         self.depth = self.depth.max(depth);
@@ -170,6 +204,10 @@ impl Walk<'_> {
         }
         match &expr.expr {
             Expr::Call(call) => {
+                if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                    let (name, member) = (call.func_name.clone(), call.target.is_some());
+                    self.calls.push(Call { name, member, offset: self.offset(expr.id) });
+                }
                 call.target.iter().for_each(|target| self.visit(target, depth));
                 call.args.iter().for_each(|arg| self.visit(arg, depth));
             }
@@ -207,8 +245,12 @@ impl Walk<'_> {
         if self.bound.contains(&names[0]) {
             return;
         }
-        let offset = self.program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize);
+        let offset = self.offset(id);
         self.paths.push(Path { names, offset });
+    }
+
+    fn offset(&self, id: u64) -> usize {
+        self.program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize)
     }
 }
 

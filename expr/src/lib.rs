@@ -6,10 +6,12 @@
 
 mod check;
 mod expression;
+mod library;
 mod scope;
 mod template;
 
 pub use check::{Check, Expected, diff};
-pub use expression::{EvalError, Expression, ParseError, Path};
+pub use expression::{Call, EvalError, Expression, ParseError, Path};
+pub use library::knows;
 pub use scope::Scope;
 pub use template::{Template, TemplateError};

@@ -1,11 +1,13 @@
 //! The variables that an expression may read.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use cel::objects::{Key, Map};
-use cel::{Context, Env, Value};
+use cel::{Context, Value};
 use serde_json::Value as Json;
+
+use crate::library::LIBRARY;
 
 /// Variables by name. A child sees its parent's and adds its own, so that what a whole step shares
 /// is converted once and not for every job.
@@ -14,9 +16,6 @@ pub struct Scope<'p> {
     /// The longest list or map in any variable: what one comprehension can loop over.
     pub(crate) longest: u64,
 }
-
-/// CEL's own functions. One for all: making them takes longer than evaluating with them.
-pub(crate) static LIBRARY: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 impl Default for Scope<'_> {
     fn default() -> Self {

@@ -51,9 +51,9 @@ impl Source {
 #[derive(Debug, Clone)]
 pub struct Problem {
     source: Source,
-    at: Range<usize>,
     message: String,
-    label: String,
+    /// What is marked, and the words beside it; the first is where it is wrong.
+    marks: Vec<(Range<usize>, String)>,
     help: Option<String>,
 }
 
@@ -62,13 +62,21 @@ impl Problem {
     pub fn new(source: &Source, at: Range<usize>, message: impl Into<String>) -> Self {
         let end = at.end.clamp(at.start, source.text.len().max(at.start));
         let at = at.start.min(source.text.len())..end.min(source.text.len());
-        Self { source: source.clone(), at, message: message.into(), label: "here".to_owned(), help: None }
+        let marks = vec![(at, "here".to_owned())];
+        Self { source: source.clone(), message: message.into(), marks, help: None }
     }
 
     /// What to write beside the marked text.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.marks[0].1 = label.into();
+        self
+    }
+
+    /// Marks another place that has to do with it: the other end of an edge.
+    #[must_use]
+    pub fn and(mut self, at: Range<usize>, label: impl Into<String>) -> Self {
+        self.marks.push((at, label.into()));
         self
     }
 
@@ -79,9 +87,13 @@ impl Problem {
         self
     }
 
+    fn start(&self) -> usize {
+        self.marks[0].0.start
+    }
+
     /// `file:line:column`.
     pub fn place(&self) -> String {
-        let (line, column) = self.source.position(self.at.start);
+        let (line, column) = self.source.position(self.start());
         format!("{}:{line}:{column}", self.source.name())
     }
 }
@@ -104,8 +116,10 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let label = LabeledSpan::new_with_span(Some(self.label.clone()), self.at.clone());
-        Some(Box::new(std::iter::once(label)))
+        let span = |(at, label): &(Range<usize>, String)| {
+            LabeledSpan::new_with_span(Some(label.clone()), at.clone())
+        };
+        Some(Box::new(self.marks.iter().map(span)))
     }
 }
 
@@ -121,7 +135,8 @@ impl Problems {
 
     /// All of them, if there are any.
     pub fn from_list(mut problems: Vec<Problem>) -> Result<(), Self> {
-        problems.sort_by_key(|p| p.at.start);
+        problems.sort_by(|a, b| (a.source.name(), a.start()).cmp(&(b.source.name(), b.start())));
+        problems.dedup_by(|a, b| a.place() == b.place() && a.message == b.message);
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 

@@ -4,12 +4,18 @@
 mod check;
 pub mod data;
 pub mod diagnostic;
+mod extend;
+pub mod library;
 pub mod model;
+mod over;
 mod parse;
+mod place;
 mod plan;
 mod state;
+pub mod types;
 mod yaml;
 
 pub use check::{Checked, check};
-pub use plan::{Catalogue, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, plan};
-pub use state::{PlanError, Refusal, Release, ReleasedJob, RunState, Status, StepState};
+pub use library::Library;
+pub use plan::{Catalogue, Choice, Chosen, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, plan};
+pub use state::{JobState, PlanError, Refusal, Release, ReleasedJob, RunState, Standing, StepState};

@@ -1,14 +1,18 @@
 //! A flow as its author wrote it, with the places of what later checks may complain about.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::time::Duration;
 
-use rfx_schemas::name::{Function, Group, Local, NameError, Queue, Version};
-use rfx_schemas::plan::{Phase, Retry};
+use rfx_schemas::gate::{Allowance, Gate};
+use rfx_schemas::name::{Function, Local, Queue, Version};
+use rfx_schemas::plan::{About, Phase};
+use rfx_schemas::rules::{ExpectFailure, Retry};
 use serde_json::Value;
+
+use crate::diagnostic::Source;
+pub use crate::place::{Place, PlaceError};
+pub use rfx_schemas::input::InputKind;
 
 /// A value and where it stands.
 pub type At<T> = (Range<usize>, T);
@@ -18,8 +22,16 @@ pub type At<T> = (Range<usize>, T);
 pub struct Flow {
     /// Its name.
     pub name: String,
+    /// Where that stands.
+    pub at: Range<usize>,
     /// What it says about itself.
     pub description: String,
+    /// Its version, as a function.
+    pub version: Option<Version>,
+    /// Who answers for it, its tags and labels.
+    pub about: About,
+    /// The function or flow that it takes over with other defaults.
+    pub extends: Option<Use>,
     /// Its inputs.
     pub inputs: Vec<(Local, Input)>,
     /// Its data files.
@@ -32,6 +44,10 @@ pub struct Flow {
     pub steps: Vec<Step>,
     /// Templates of its outputs.
     pub outputs: Vec<(Local, At<Value>)>,
+    /// Template of its output as a whole, when it extends a function.
+    pub whole: Option<Value>,
+    /// What its run's verdict asks for.
+    pub gate: Option<Gate>,
     /// When the whole run must have ended.
     pub deadline: Option<Duration>,
 }
@@ -39,67 +55,29 @@ pub struct Flow {
 /// An input of a flow.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// Its type.
-    pub kind: InputKind,
-    /// Whether a run must give it.
-    pub required: bool,
+    /// Where its name stands.
+    pub at: Range<usize>,
+    /// The file that it stands in, when that is not the flow's own: it extends another.
+    pub source: Option<Source>,
+    /// Its type; none when it was left to what the flow extends, or is anything.
+    pub kind: Option<InputKind>,
+    /// Whether a run must give it; none when that follows from the default.
+    pub required: Option<bool>,
     /// What it is otherwise; a template.
     pub default: Option<At<Value>>,
+    /// What it is for.
+    pub description: Option<String>,
 }
 
-/// Types of inputs: those of JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputKind {
-    /// Anything.
-    Any,
-    /// A text.
-    String,
-    /// A whole number.
-    Integer,
-    /// A number.
-    Number,
-    /// True or false.
-    Boolean,
-    /// A list.
-    Array,
-    /// A map.
-    Object,
-}
-
-impl InputKind {
-    /// Every type.
-    pub const ALL: [Self; 7] =
-        [Self::Any, Self::String, Self::Integer, Self::Number, Self::Boolean, Self::Array, Self::Object];
-
-    /// As flows spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::String => "string",
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Array => "array",
-            Self::Object => "object",
-        }
+impl Input {
+    /// Its type.
+    pub fn kind(&self) -> InputKind {
+        self.kind.unwrap_or(InputKind::Any)
     }
 
-    /// The type with this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
-    /// Whether a value is of this type.
-    pub fn accepts(self, value: &Value) -> bool {
-        match self {
-            Self::Any => true,
-            Self::String => value.is_string(),
-            Self::Integer => value.is_i64() || value.is_u64(),
-            Self::Number => value.is_number(),
-            Self::Boolean => value.is_boolean(),
-            Self::Array => value.is_array(),
-            Self::Object => value.is_object(),
-        }
+    /// Whether a run must give it.
+    pub fn is_required(&self) -> bool {
+        self.required.unwrap_or(true) && self.default.is_none()
     }
 }
 
@@ -117,7 +95,7 @@ pub struct DataFile {
 pub struct Defaults {
     /// See [`Step::timeout`].
     pub timeout: Option<Duration>,
-    /// How long a job waits while nobody serves its function.
+    /// See [`Step::queue_timeout`].
     pub queue_timeout: Option<Duration>,
     /// See [`Step::retry`].
     pub retry: Option<Retry>,
@@ -130,6 +108,8 @@ pub struct Defaults {
 pub struct Step {
     /// Where its name stands.
     pub at: Range<usize>,
+    /// Where each of its keys stands.
+    pub keys: BTreeMap<&'static str, Range<usize>>,
     /// Its name.
     pub name: Local,
     /// Its phase.
@@ -138,16 +118,28 @@ pub struct Step {
     pub uses: Use,
     /// Template of its input.
     pub with: At<Value>,
-    /// Template of the list that it runs over.
-    pub each: Option<At<Value>>,
+    /// Where each parameter of the input stands.
+    pub parameters: BTreeMap<String, Range<usize>>,
+    /// What gives it more than one job.
+    pub over: Over,
+    /// How many items share a job.
+    pub batch: Option<u32>,
     /// Steps that must have passed before it.
     pub needs: Vec<At<String>>,
     /// Expression that decides whether it runs.
     pub condition: Option<At<String>>,
     /// Expressions over its output that must be true.
     pub expect: Vec<At<String>>,
+    /// What to poll for.
+    pub until: Option<Until>,
+    /// How it is meant to fail.
+    pub expect_failure: Option<ExpectFailure>,
+    /// How many of its jobs may fail.
+    pub allow_failure: Option<Allowance>,
     /// Longest time that an attempt may run.
     pub timeout: Option<Duration>,
+    /// How long a job waits while nobody serves its function.
+    pub queue_timeout: Option<Duration>,
     /// When to try again.
     pub retry: Option<Retry>,
     /// Most jobs of it at once.
@@ -156,6 +148,12 @@ pub struct Step {
     pub place: Place,
     /// In which lane it runs.
     pub queue: Option<Queue>,
+    /// Secrets that its function is given.
+    pub secrets: Vec<At<String>>,
+    /// Keys of shared state that it reads or writes.
+    pub state: Vec<At<String>>,
+    /// Who answers for it, its tags and labels.
+    pub about: About,
 }
 
 impl Step {
@@ -163,6 +161,60 @@ impl Step {
     pub fn path(&self) -> String {
         format!("{}.{}", self.phase.key(), self.name)
     }
+
+    /// Where a key stands, or else the step.
+    pub fn key(&self, name: &str) -> Range<usize> {
+        self.keys.get(name).unwrap_or(&self.at).clone()
+    }
+}
+
+/// What gives a step more than one job.
+#[derive(Debug, Clone)]
+pub enum Over {
+    /// Nothing.
+    Once,
+    /// Template of a list.
+    Each(At<Value>),
+    /// All combinations of some lists.
+    Matrix(At<Matrix>),
+    /// The same job so often.
+    Times(u32),
+    /// The same job for so long.
+    For(Duration),
+}
+
+impl Over {
+    /// Whether each job has an item.
+    pub fn has_items(&self) -> bool {
+        !matches!(self, Self::Once)
+    }
+
+    /// Its templates.
+    pub fn templates(&self) -> Vec<At<&Value>> {
+        match self {
+            Self::Once | Self::Times(_) | Self::For(_) => Vec::new(),
+            Self::Each((at, list)) => vec![(at.clone(), list)],
+            Self::Matrix((at, matrix)) => {
+                let axes = matrix.axes.iter().map(|(_, list)| list);
+                let all = axes.chain(&matrix.include).chain(&matrix.exclude);
+                all.map(|value| (at.clone(), value)).collect()
+            }
+        }
+    }
+}
+
+/// See [`rfx_schemas::plan::Matrix`].
+pub type Matrix = rfx_schemas::plan::Matrix;
+
+/// Polling.
+#[derive(Debug, Clone)]
+pub struct Until {
+    /// Expressions over the output; all must be true.
+    pub expect: Vec<At<String>>,
+    /// Wait between calls.
+    pub every: Duration,
+    /// How long in all.
+    pub within: Duration,
 }
 
 /// The function that a step uses.
@@ -174,80 +226,4 @@ pub struct Use {
     pub version: Option<Version>,
     /// Where the flow names it.
     pub at: Range<usize>,
-}
-
-/// Where a step may run: a group by name, or labels that a group must have.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The group.
-    pub group: Option<Group>,
-    /// Labels that the group must have.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Place {
-    /// Sets a label; the label `group` names the group itself.
-    pub fn set(&mut self, label: &str, value: &str) -> Result<(), NameError> {
-        if label == "group" {
-            self.group = Some(value.parse()?);
-        } else {
-            self.labels.insert(label.to_owned(), value.to_owned());
-        }
-        Ok(())
-    }
-
-    /// This place with what `over` says about it: `over` wins key by key.
-    #[must_use]
-    pub fn overlaid(&self, over: &Self) -> Self {
-        let mut labels = self.labels.clone();
-        labels.extend(over.labels.clone());
-        Self { group: over.group.clone().or_else(|| self.group.clone()), labels }
-    }
-}
-
-/// Why a text is not a place.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {
-    /// It has no `=`.
-    #[error("{0:?} is not label=value; write provider=aws or group=aws-eu1")]
-    Shape(String),
-    /// The group's name is wrong.
-    #[error(transparent)]
-    Group(#[from] NameError),
-}
-
-impl FromStr for Place {
-    type Err = PlaceError;
-
-    /// Reads `provider=aws,cluster=eu1`.
-    fn from_str(text: &str) -> Result<Self, PlaceError> {
-        let mut place = Self::default();
-        for pair in text.split(',') {
-            let (label, value) = pair.split_once('=').ok_or_else(|| PlaceError::Shape(pair.to_owned()))?;
-            place.set(label.trim(), value.trim())?;
-        }
-        Ok(place)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = self.group.iter().map(|g| format!("group={g}"));
-        let labels = self.labels.iter().map(|(k, v)| format!("{k}={v}"));
-        f.write_str(&group.chain(labels).collect::<Vec<_>>().join(","))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_run_wins_over_the_step_key_by_key() {
-        let step: Place = "provider=aws,cluster=eu1".parse().expect("a place");
-        let run: Place = "cluster=us1".parse().expect("a place");
-        assert_eq!(step.overlaid(&run).to_string(), "cluster=us1,provider=aws");
-        let error = "aws".parse::<Place>().expect_err("no label");
-        assert_eq!(error.to_string(), "\"aws\" is not label=value; write provider=aws or group=aws-eu1");
-    }
 }

@@ -102,6 +102,18 @@ pub struct PlanArgs {
     /// Where steps, or one of them, run: provider=aws, or group=NAME; may be repeated
     #[arg(long = "where", value_name = "[STEP:]LABELS")]
     pub places: Vec<String>,
+    /// Run once in every live group, or in each that has the labels
+    #[arg(long, value_name = "LABELS", num_args = 0..=1, default_missing_value = "")]
+    pub each_group: Option<String>,
+    /// Only this step, tag:NAME or owner:NAME, with what it needs; may be repeated
+    #[arg(long, value_name = "STEP")]
+    pub only: Vec<String>,
+    /// Not this step, tag:NAME or owner:NAME; may be repeated
+    #[arg(long, value_name = "STEP")]
+    pub skip: Vec<String>,
+    /// A pool's folder whose flows may be used; for check and plan also its functions; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub pool: Vec<PathBuf>,
 }
 
 /// A flow to look at.

@@ -29,6 +29,11 @@ pub async fn functions(transport: &Transport) -> Result<Vec<FunctionRecord>, Tra
 /// All that a plan needs to know.
 pub async fn load(transport: &Transport, fallback: &Group) -> Result<Catalogue, TransportError> {
     let (functions, workers) = tokio::try_join!(functions(transport), workers(transport))?;
+    let broken = workers.iter().flat_map(|worker| &worker.broken);
+    let mut broken: Vec<_> =
+        broken.map(|b| format!("{} of pool {}: {}", b.module, b.pool, b.error)).collect();
+    broken.sort();
+    broken.dedup();
     let mut groups: BTreeMap<Group, BTreeMap<String, String>> = BTreeMap::new();
     for worker in workers {
         if let Some(group) = worker.group {
@@ -43,5 +48,5 @@ pub async fn load(transport: &Transport, fallback: &Group) -> Result<Catalogue, 
     // On a fresh cluster the workers may be about to come: then nothing is known to be missing.
     // The functions that every worker has do not count: they say nothing about pools.
     let complete = functions.iter().any(|f| f.pool != "native");
-    Ok(Catalogue { functions, groups: live, fallback: fallback.clone(), complete })
+    Ok(Catalogue { functions, groups: live, fallback: fallback.clone(), complete, broken })
 }

@@ -5,4 +5,5 @@ pub mod drive;
 pub mod find;
 pub mod progress;
 pub mod serve;
+mod shelf;
 pub mod submit;

@@ -86,12 +86,12 @@ impl Progress {
 
     fn progress(&mut self, recorder: &Recorder) {
         for (at, step) in recorder.state().steps().iter().enumerate() {
-            if let Some(verdict) = step.verdict()
+            if let Some(verdict) = recorder.state().verdict(at)
                 && self.said.insert(at)
                 && self.bars.is_none()
             {
-                let path = recorder.state().plan().steps[at].path();
-                let detail = step.reason().map_or_else(|| counts(&step.counts), str::to_owned);
+                let path = recorder.state().plan().path(at);
+                let detail = step.reason.clone().unwrap_or_else(|| counts(&step.counts));
                 self.line(&format!("{path}: {verdict} ({detail})"));
             }
         }
@@ -117,19 +117,21 @@ impl Bars {
         let bar = |name: String, len: u64| {
             all.add(ProgressBar::new(len).with_style(style.clone()).with_prefix(name))
         };
-        let steps = plan.steps.iter().take(BARS).map(|s| bar(s.path(), s.items.unwrap_or(0))).collect();
-        let total = bar("all jobs".to_owned(), plan.steps.iter().filter_map(|s| s.items).sum());
+        let steps = plan.steps.iter().enumerate().take(BARS);
+        let steps = steps.map(|(at, step)| bar(plan.path(at), step.jobs.unwrap_or(0))).collect();
+        let calls = plan.steps.iter().filter(|step| step.call().is_some());
+        let total = bar("all jobs".to_owned(), calls.filter_map(|step| step.jobs).sum());
         Self { all, steps, total }
     }
 
     fn update(&self, recorder: &Recorder) {
         let state = recorder.state();
-        for (bar, step) in self.steps.iter().zip(state.steps()) {
+        for (at, (bar, step)) in self.steps.iter().zip(state.steps()).enumerate() {
             if !step.jobs.is_empty() {
                 bar.set_length(step.jobs.len() as u64);
             }
             bar.set_position(u64::from(step.counts.total()));
-            match (step.verdict(), step.reason()) {
+            match (state.verdict(at), &step.reason) {
                 (Some(verdict), Some(_)) => bar.set_message(verdict.to_string()),
                 _ => bar.set_message(not_passed(&step.counts)),
             }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rfx_flow::diagnostic::{Problem, Problems, Source};
-use rfx_flow::model::Place;
-use rfx_flow::{Catalogue, Checked, Request, check, data, plan};
+use rfx_flow::model::{DataFile, Place};
+use rfx_flow::{Catalogue, Checked, Choice, Request, check, data, plan};
 use rfx_schemas::encoding::encode;
 use rfx_schemas::fact::Submitted;
 use rfx_schemas::id::RunId;
+use rfx_schemas::name::Local;
 use rfx_schemas::payload::{Json, Payload};
 use rfx_schemas::plan::{DataSet, Plan};
 use rfx_schemas::stamp::Stamp;
@@ -17,6 +18,8 @@ use rfx_schemas::trace::TraceContext;
 use rfx_transport::run::Loaded;
 use rfx_transport::{Guarded, Published, Transport, TransportError};
 use serde_json::Value;
+
+use crate::shelf;
 
 /// Why a flow cannot be submitted.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,12 @@ pub struct Choices {
     pub data: BTreeMap<String, PathBuf>,
     /// `--where [STEP:]LABELS`
     pub places: Vec<(Option<String>, Place)>,
+    /// `--each-group [LABELS]`
+    pub each_group: Option<Place>,
+    /// `--only` and `--skip`
+    pub choice: Choice,
+    /// `--pool DIR`: folders with flows that may be used.
+    pub pools: Vec<PathBuf>,
 }
 
 /// A flow that is ready to be submitted.
@@ -82,22 +91,17 @@ pub fn prepare(
     catalogue: &Catalogue,
 ) -> Result<Prepared, SubmitError> {
     let run = RunId::new();
-    let mut sets = BTreeMap::new();
-    let mut blobs = Vec::new();
-    let mut problems = Vec::new();
-    for (name, file) in &checked.flow.data {
-        let chosen = choices.data.get(name.as_str());
-        let beside = path.parent().unwrap_or(Path::new("")).join(&file.path);
-        let place = chosen.is_none().then(|| (&checked.source, file.at.clone()));
-        match data_set(chosen.unwrap_or(&beside), place) {
-            Ok((set, value, big)) => {
-                blobs.extend(big);
-                sets.insert(name.to_string(), (set, value));
-            }
-            Err(problem) => problems.push(problem),
-        }
+    let library = shelf::library(path, &choices.pools, catalogue);
+    let mut given = Given::default();
+    given.read(&checked.flow.data, "", &checked.source, path.parent(), &choices.data);
+    for used in library.used_by(checked) {
+        // What is wrong with it is said by the plan.
+        let (Ok(used), Some(folder)) = (used.checked(), used.folder()) else { continue };
+        let prefix = format!("{}:", used.flow.name);
+        given.read(&used.flow.data, &prefix, &used.source, Some(folder), &BTreeMap::new());
     }
-    Problems::from_list(problems)?;
+    let Given { mut sets, blobs, problems } = given;
+    let data_is_wrong = !problems.is_empty();
     for (name, file) in &choices.data {
         // Unknown names are the plan's to refuse.
         sets.entry(name.clone()).or_insert_with(|| {
@@ -109,11 +113,50 @@ pub fn prepare(
         inputs: choices.inputs.clone(),
         target: choices.target.clone(),
         places: choices.places.clone(),
+        each_group: choices.each_group.clone(),
+        choice: choices.choice.clone(),
         data: sets,
     };
-    let plan = plan(checked, run, &request, catalogue)?;
+    let plan = match (data_is_wrong, plan(checked, &library, run, &request, catalogue)) {
+        (false, planned) => planned?,
+        // What follows from data that could not be read would only be noise.
+        (true, _) => return Err(Problems::from_list(problems).expect_err("there are some").into()),
+    };
     let data = request.data.into_iter().map(|(name, (_, value))| (name, value)).collect();
     Ok(Prepared { run, plan, data, blobs })
+}
+
+/// Data sets as they are read.
+#[derive(Default)]
+struct Given {
+    sets: BTreeMap<String, (DataSet, Value)>,
+    blobs: Vec<bytes::Bytes>,
+    problems: Vec<Problem>,
+}
+
+impl Given {
+    /// Reads the data files of a flow, or those that were chosen instead.
+    fn read(
+        &mut self,
+        declared: &[(Local, DataFile)],
+        prefix: &str,
+        source: &Source,
+        folder: Option<&Path>,
+        chosen: &BTreeMap<String, PathBuf>,
+    ) {
+        for (name, file) in declared {
+            let chosen = chosen.get(name.as_str());
+            let beside = folder.unwrap_or(Path::new("")).join(&file.path);
+            let place = chosen.is_none().then(|| (source, file.at.clone()));
+            match data_set(chosen.unwrap_or(&beside), place) {
+                Ok((set, value, big)) => {
+                    self.blobs.extend(big);
+                    self.sets.insert(format!("{prefix}{name}"), (set, value));
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+    }
 }
 
 /// Reads a data file; what is wrong is shown in it, or where the flow names it.

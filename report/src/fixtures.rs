@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::outcome::{Assertion, Failure};
-use rfx_schemas::plan::Phase;
+use rfx_schemas::plan::{About, Phase};
 use rfx_schemas::report::{Anomalies, AttemptReport, Detail, JobReport, Report, SCHEMA, StepReport};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
@@ -223,7 +223,14 @@ fn job(
     verdict: Option<Verdict>,
     attempts: Vec<AttemptReport>,
 ) -> JobReport {
-    JobReport { job: JobId { step, item }, key: key.map(Into::into), verdict, attempts }
+    JobReport {
+        job: JobId { step, item },
+        key: key.map(Into::into),
+        verdict,
+        reason: None,
+        unmet: 0,
+        attempts,
+    }
 }
 
 fn step(name: &str, phase: Phase, uses: &str, jobs: Vec<JobReport>) -> StepReport {
@@ -231,12 +238,18 @@ fn step(name: &str, phase: Phase, uses: &str, jobs: Vec<JobReport>) -> StepRepor
     jobs.iter().filter_map(|job| job.verdict).for_each(|verdict| counts.add(verdict));
     let mut step = StepReport {
         name: name.into(),
+        path: format!("{}.{name}", phase.key()),
         phase,
+        parent: None,
         uses: uses.into(),
+        extends: Vec::new(),
+        composite: false,
+        about: About::default(),
         group: if phase == Phase::Main { "aws-eu1".into() } else { "local".into() },
         queue: if name == "apps" { "high".into() } else { "main".into() },
         verdict: Some(counts.verdict()),
         reason: None,
+        allowed: false,
         counts,
         duration: Duration::ZERO,
         jobs,
@@ -260,6 +273,8 @@ fn report(verdict: Verdict, steps: Vec<StepReport>) -> Report {
         run: "019abf5e-6c00-7000-8000-000000000001".parse().unwrap(),
         flow: "host_vulnerabilities".into(),
         description: "A host with OS and application vulnerabilities is evaluated.".into(),
+        about: About::default(),
+        breaches: Vec::new(),
         verdict: Some(verdict),
         exit_code: Some(if verdict == Verdict::Cancelled { 5 } else { 1 }),
         counts,

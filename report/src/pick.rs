@@ -73,16 +73,15 @@ pub(crate) fn flaky(report: &Report) -> impl Iterator<Item = (&StepReport, &JobR
 }
 
 fn jobs(report: &Report) -> impl Iterator<Item = (&StepReport, &JobReport)> {
-    report.steps.iter().flat_map(|step| step.jobs.iter().map(move |job| (step, job)))
+    let calls = report.steps.iter().filter(|step| !step.composite);
+    calls.flat_map(|step| step.jobs.iter().map(move |job| (step, job)))
 }
 
-/// The step as people name it: `device`, `setup.tenant`. Names are unique in their phase only.
+/// The step as people name it: `device`, `setup.tenant`, `host/device`.
 pub(crate) fn step_name(step: &StepReport) -> String {
-    let name = text::one_line(&step.name, NAME_LIMIT);
-    match step.phase {
-        Phase::Main => name,
-        Phase::Setup | Phase::Teardown => format!("{}.{name}", step.phase.key()),
-    }
+    let main = Phase::Main.key();
+    let path = step.path.strip_prefix(main).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&step.path);
+    text::one_line(path, NAME_LIMIT)
 }
 
 /// Where the step ran: its group, with the lane when that is not the usual one.

@@ -45,6 +45,7 @@ struct Recorded {
 #[derive(Default)]
 struct Kept {
     key: Option<Box<str>>,
+    unmet: u32,
     attempts: Vec<AttemptReport>,
 }
 
@@ -59,7 +60,7 @@ impl Recorder {
         let mut steps = Vec::new();
         steps.resize_with(plan.steps.len(), Recorded::default);
         Ok(Self {
-            state: RunState::new(submitted.run, Arc::new(plan), data)?,
+            state: RunState::new(submitted.run, Arc::new(plan), data, at)?,
             submitted,
             at,
             steps,
@@ -129,6 +130,11 @@ impl Recorder {
         }
         let kept = &mut recorded.jobs[item];
         kept.key = outcome.key.as_deref().map(Box::from);
+        // Of polling, the last look is kept: there may be thousands.
+        if kept.attempts.last().is_some_and(|last| last.kind == OutcomeKind::Unmet) {
+            kept.attempts.pop();
+            kept.unmet += 1;
+        }
         kept.attempts.reserve_exact(1);
         kept.attempts.push(AttemptReport {
             attempt: outcome.attempt,
@@ -165,9 +171,15 @@ impl Recorder {
             run: self.submitted.run,
             flow: plan.flow.clone(),
             description: plan.description.clone(),
+            about: plan.about.clone(),
             verdict,
             exit_code: verdict.map(exit::of_verdict),
             counts: self.state.counts(),
+            breaches: self
+                .finished
+                .as_ref()
+                .map(|(finished, _)| finished.breaches.clone())
+                .unwrap_or_default(),
             by: self.submitted.by.clone(),
             submitted: self.at,
             finished: ended,
@@ -185,42 +197,57 @@ impl Recorder {
 
     fn step(&self, at: usize, planned: &PlannedStep) -> StepReport {
         let (state, recorded) = (&self.state.steps()[at], &self.steps[at]);
-        let version = planned.version.as_ref().map(|v| format!("@{v}")).unwrap_or_default();
         let jobs = state.jobs.iter().enumerate().map(|(item, job)| {
             let kept = recorded.jobs.get(item);
+            let (name, reason) = self.state.note(at, item);
             let number = |n| u32::try_from(n).expect("plans stay below 2^32 steps and items");
             JobReport {
                 job: JobId { step: number(at), item: number(item) },
-                key: kept.and_then(|k| k.key.clone()),
+                key: kept.and_then(|k| k.key.clone()).or_else(|| name.map(Box::from)),
                 verdict: job.verdict(),
+                reason: reason.map(Box::from),
+                unmet: kept.map_or(0, |k| k.unmet),
                 attempts: kept.map(|k| k.attempts.clone()).unwrap_or_default(),
             }
         });
+        let (group, queue) = match planned.call() {
+            Some(call) => (call.group.to_string(), call.queue.to_string()),
+            None => (String::new(), String::new()),
+        };
         StepReport {
             name: planned.name.to_string(),
+            path: self.state.plan().path(at),
             phase: planned.phase,
-            uses: format!("{}{version}", planned.uses),
-            group: planned.group.to_string(),
-            queue: planned.queue.to_string(),
-            verdict: state.verdict(),
-            reason: state.reason().map(str::to_owned),
-            counts: self.step_counts(at),
-            duration: match (recorded.first, recorded.last) {
-                (Some(first), Some(last)) => last.since(first),
-                _ => Duration::ZERO,
-            },
+            parent: planned.parent,
+            uses: planned.uses(),
+            extends: planned.flow().map(|flow| flow.extends.clone()).unwrap_or_default(),
+            composite: planned.flow().is_some(),
+            about: planned.about.clone(),
+            group,
+            queue,
+            verdict: self.state.verdict(at),
+            reason: state.reason.clone(),
+            allowed: state.allowed,
+            counts: state.counts,
+            duration: self.duration(at, planned, recorded),
             jobs: jobs.collect(),
         }
     }
 
-    /// A skipped step counts as one job, as it does for the run.
-    fn step_counts(&self, at: usize) -> rfx_schemas::verdict::Counts {
-        let state = &self.state.steps()[at];
-        let mut counts = state.counts;
-        if let (Some(verdict), true) = (state.verdict(), state.jobs.is_empty()) {
-            counts.add(verdict);
-        }
-        counts
+    /// From the first release to the last end; of a composite, among all the steps inside.
+    fn duration(&self, at: usize, planned: &PlannedStep, recorded: &Recorded) -> Duration {
+        let span = |recorded: &Recorded| Some((recorded.first?, recorded.last?));
+        let spans: Vec<_> = match planned.flow() {
+            None => span(recorded).into_iter().collect(),
+            Some(_) => {
+                let plan = self.state.plan();
+                let inside = |step: &usize| plan.is_inside(*step, at);
+                (0..plan.steps.len()).filter(inside).filter_map(|step| span(&self.steps[step])).collect()
+            }
+        };
+        let first = spans.iter().map(|(first, _)| *first).min();
+        let last = spans.iter().map(|(_, last)| *last).max();
+        first.zip(last).map_or(Duration::ZERO, |(first, last)| last.since(first))
     }
 
     /// The verdict, once the end of the run is recorded.

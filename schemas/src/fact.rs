@@ -61,7 +61,10 @@ pub struct Finished {
     pub verdict: Verdict,
     /// Verdicts of its jobs.
     pub counts: Counts,
-    /// The flow's outputs, when all of them could be made.
+    /// What the flow's gate asks for and the run did not keep to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaches: Vec<String>,
+    /// The flow's outputs, when it has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Payload>,
 }

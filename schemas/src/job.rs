@@ -10,6 +10,7 @@ use crate::id::{Attempt, JobId, RunId};
 use crate::name::{Function, Version};
 use crate::payload::Payload;
 use crate::plan::Phase;
+use crate::rules::ExpectFailure;
 use crate::stamp::{Stamp, micros};
 use crate::trace::TraceContext;
 
@@ -36,6 +37,15 @@ pub struct JobMessage {
     /// Expressions over the output that must be true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<String>,
+    /// Expressions over the output that are polled for: as long as one is false, the attempt is unmet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub until: Vec<String>,
+    /// How its jobs are meant to fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_failure: Option<ExpectFailure>,
+    /// Names of the secrets that the worker gives to the function.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Values that the expectations read besides `output`, by variable; JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Payload>,

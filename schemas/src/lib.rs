@@ -6,7 +6,9 @@
 pub mod encoding;
 pub mod exit;
 pub mod fact;
+pub mod gate;
 pub mod id;
+pub mod input;
 pub mod job;
 pub mod live;
 pub mod name;
@@ -15,6 +17,7 @@ pub mod payload;
 pub mod plan;
 pub mod record;
 pub mod report;
+pub mod rules;
 pub mod stamp;
 pub mod subject;
 pub mod topology;

@@ -101,6 +101,10 @@ impl Failure {
 pub mod kind {
     /// An `expect` of the step did not hold.
     pub const EXPECT: &str = "expect";
+    /// What the step polls for is not there yet, or was not within its time.
+    pub const UNTIL: &str = "until";
+    /// It passed, and was meant to fail.
+    pub const EXPECT_FAILURE: &str = "expect_failure";
     /// The attempt ran longer than its timeout.
     pub const TIMED_OUT: &str = "TimedOut";
     /// The process that ran the function ended under it.

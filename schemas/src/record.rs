@@ -39,6 +39,12 @@ pub struct FunctionRecord {
     /// JSON Schema of its output.
     #[serde(default)]
     pub output: Value,
+    /// Keys of shared state that it reads or writes, as its author declares them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<String>,
+    /// The text of the flow that it is, rather than code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
     /// Where it is defined, relative to the pool.
     #[serde(default)]
     pub source: Option<String>,

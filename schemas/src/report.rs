@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::id::{Attempt, JobId, RunId};
 use crate::outcome::{Assertion, Failure};
-use crate::plan::Phase;
+use crate::plan::{About, Phase};
 use crate::stamp::{Stamp, micros};
 use crate::verdict::{Counts, OutcomeKind, Verdict};
 
@@ -28,12 +28,18 @@ pub struct Report {
     /// What the flow says about itself.
     #[serde(default)]
     pub description: String,
+    /// Who answers for it, its tags and labels.
+    #[serde(flatten)]
+    pub about: About,
     /// The verdict; none while the run goes on.
     pub verdict: Option<Verdict>,
     /// The exit code that `rfx-publish run` ends with.
     pub exit_code: Option<u8>,
     /// Verdicts of its jobs.
     pub counts: Counts,
+    /// What the flow's gate asks for and the run did not keep to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaches: Vec<String>,
     /// Who submitted it.
     pub by: String,
     /// When.
@@ -85,19 +91,36 @@ pub struct Anomalies {
 pub struct StepReport {
     /// Its name.
     pub name: String,
+    /// Its name with its phase and the composites that it is inside of: `steps.host/device`.
+    pub path: String,
     /// Its phase.
     pub phase: Phase,
-    /// The function that it calls, with the version.
+    /// The composite that it is a step of, by position in `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u32>,
+    /// The function that it calls, with the version, or the flow.
     pub uses: String,
+    /// What that flow extends, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extends: Vec<String>,
+    /// Whether it is a composite: its jobs are executions of a flow, and are not counted as jobs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub composite: bool,
+    /// Who answers for it, its tags and labels.
+    #[serde(flatten)]
+    pub about: About,
     /// Where it ran.
     pub group: String,
     /// In which lane.
     pub queue: String,
     /// Its verdict; none while it goes on.
     pub verdict: Option<Verdict>,
-    /// Why it was skipped.
+    /// Why it was skipped, or ended as it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it may have failed: then it does not fail the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allowed: bool,
     /// Verdicts of its jobs.
     pub counts: Counts,
     /// From its first release to its last end, in microseconds.
@@ -117,6 +140,12 @@ pub struct JobReport {
     pub key: Option<Box<str>>,
     /// Its verdict; none while it goes on.
     pub verdict: Option<Verdict>,
+    /// Why a composite's execution ended as it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Box<str>>,
+    /// How often what it polls for was not there yet; of those attempts only the last is listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unmet: u32,
     /// Its attempts, in order.
     pub attempts: Vec<AttemptReport>,
 }
@@ -161,4 +190,9 @@ pub struct Detail {
     /// What it printed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tail: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

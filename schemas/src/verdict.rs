@@ -16,6 +16,8 @@ pub enum OutcomeKind {
     Error,
     /// We gave no answer: poison, unserved, deadline in the queue, broker.
     Lost,
+    /// The function answered, and what the step polls for is not there yet.
+    Unmet,
     /// The function asked to be skipped.
     Skipped,
     /// The run was cancelled before the attempt ended.
@@ -30,6 +32,7 @@ impl OutcomeKind {
             Self::Failed => "failed",
             Self::Error => "error",
             Self::Lost => "lost",
+            Self::Unmet => "unmet",
             Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",
         }
@@ -90,7 +93,7 @@ impl Verdict {
         match kind {
             OutcomeKind::Passed if attempts > 1 => Self::Flaky,
             OutcomeKind::Passed => Self::Passed,
-            OutcomeKind::Failed => Self::Failed,
+            OutcomeKind::Failed | OutcomeKind::Unmet => Self::Failed,
             OutcomeKind::Error => Self::Error,
             OutcomeKind::Lost => Self::Lost,
             OutcomeKind::Skipped => Self::Skipped,
@@ -123,6 +126,14 @@ pub struct Counts {
     pub skipped: u32,
     /// Ended by a cancel.
     pub cancelled: u32,
+    /// How many of `failed` and `error` their step allows: they do not fail the run.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub allowed: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Counts {
@@ -136,6 +147,7 @@ impl Counts {
         for verdict in Verdict::ALL {
             *self.slot(verdict) += other.get(verdict);
         }
+        self.allowed += other.allowed;
     }
 
     /// How many had this verdict.

@@ -13,6 +13,7 @@ use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Assertion, Failure, Outcome};
 use rfx_schemas::payload::{BlobRef, Json, Payload};
 use rfx_schemas::plan::Phase;
+use rfx_schemas::rules::ExpectFailure;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::trace::TraceContext;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
@@ -72,6 +73,9 @@ fn job() {
         function: "devices.populate".parse().expect("a function"),
         version: Some("1".parse().expect("a version")),
         expect: vec!["output.ok".to_owned()],
+        until: vec!["output.done".to_owned()],
+        expect_failure: Some(ExpectFailure::Any),
+        secrets: vec!["TOKEN".to_owned()],
         scope: Some(inline(&json!({"inputs": {"min": 1}}))),
         target: BTreeMap::from([("api".to_owned(), "http://127.0.0.1:8080".to_owned())]),
         timeout: Duration::from_secs(30),
@@ -133,5 +137,13 @@ fn facts_about_runs() {
     check("started", &Started { worker: "host-1-00000001".parse().expect("a member"), started: at(2) });
     let counts = Counts { passed: 3, failed: 1, ..Counts::default() };
     let outputs = Some(inline(&json!({"report": []})));
-    check("finished", &Finished { verdict: Verdict::Failed, counts, outputs });
+    check(
+        "finished",
+        &Finished {
+            verdict: Verdict::Failed,
+            counts,
+            breaches: vec!["max_failed: 1 of 4".to_owned()],
+            outputs,
+        },
+    );
 }

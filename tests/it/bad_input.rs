@@ -56,7 +56,7 @@ const WRONG: [Wrong; 12] = [
         name: "unknown_variable",
         flow: "flow: x\nsteps:\n  a: { uses: rfx.echo, with: { v: \"x ${{ item.name }}\" } }\n",
         place: "flow.yaml:3:42:",
-        says: &["there is no item to read here", "only a step with each has items"],
+        says: &["there is no item to read here", "only a step with each, matrix or repeat has items"],
     },
     Wrong {
         name: "unknown_step",

@@ -147,10 +147,13 @@ async fn run(
             Box::pin(site.pools[*pool].call(call, input.text(), deadline, cancel)).await
         }
     };
-    if ending.kind != OutcomeKind::Passed || message.expect.is_empty() {
-        return ending;
+    let judged =
+        ending.kind == OutcomeKind::Passed && !(message.expect.is_empty() && message.until.is_empty());
+    let ending = if judged { Box::pin(judge(site, message, job, ending)).await } else { ending };
+    match message.expect_failure {
+        Some(rule) => expect::failure(rule, ending),
+        None => ending,
     }
-    Box::pin(judge(site, message, job, ending)).await
 }
 
 fn seconds(stamp: Stamp) -> f64 {
@@ -176,7 +179,7 @@ async fn call_native(
     }
 }
 
-/// Evaluates the step's expectations on what passed.
+/// Evaluates on what passed what the step polls for, and once that is there what it expects.
 async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending) -> Ending {
     let value = |payload: Option<Payload>| async move {
         match payload {
@@ -196,6 +199,12 @@ async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending)
         }
     };
     let given = Given { scope: scope.as_ref(), item: item.as_ref(), index: job.job.item };
+    let (_, unmet) = expect::check(&message.until, &output, &given);
+    if let Some(unmet) = unmet {
+        ending.kind = OutcomeKind::Unmet;
+        ending.error = Some(Failure { kind: kind::UNTIL.to_owned(), ..unmet });
+        return ending;
+    }
     let (assertions, failure) = expect::check(&message.expect, &output, &given);
     ending.assertions.extend(assertions);
     if failure.is_some() {

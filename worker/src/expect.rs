@@ -2,8 +2,11 @@
 
 use rfx_expr::{Expression, Scope, diff};
 use rfx_schemas::outcome::{Assertion, Failure, kind};
+use rfx_schemas::rules::ExpectFailure;
+use rfx_schemas::verdict::OutcomeKind;
 use serde_json::Value;
 
+use crate::attempt::Ending;
 use crate::text::shorten;
 
 /// Longest value shown beside an expectation, in bytes.
@@ -67,6 +70,28 @@ fn one(text: &str, scope: &Scope<'_>) -> (Assertion, Option<String>) {
     }
 }
 
+/// Turns an ending round for a job that is meant to fail. A timeout or a crash is not what was meant.
+pub fn failure(rule: ExpectFailure, ending: Ending) -> Ending {
+    let ours = |e: &Failure| matches!(e.kind.as_str(), kind::TIMED_OUT | kind::CRASHED);
+    let meant = match ending.kind {
+        OutcomeKind::Failed => rule != ExpectFailure::Error,
+        OutcomeKind::Error => rule != ExpectFailure::Failed && !ending.error.as_ref().is_some_and(ours),
+        OutcomeKind::Passed => {
+            let failure = Failure::new(kind::EXPECT_FAILURE, "it passed, and was meant to fail");
+            return Ending { kind: OutcomeKind::Failed, error: Some(failure), ..ending };
+        }
+        _ => false,
+    };
+    if !meant {
+        return ending;
+    }
+    let why = ending.error.as_ref().map(|e| format!("{}: {}", e.kind, e.message)).unwrap_or_default();
+    let label = "it fails, as expected".to_owned();
+    let assertion = Assertion { label, passed: true, expected: None, seen: None, message: Some(why) };
+    let assertions = vec![assertion];
+    Ending { kind: OutcomeKind::Passed, error: None, assertions, ..ending }
+}
+
 fn said(assertion: &Assertion) -> String {
     let Assertion { label, expected, seen, message, .. } = assertion;
     match (expected, seen, message) {
@@ -89,6 +114,24 @@ mod tests {
         let given = Given { scope: Some(&scope), item: Some(&item), index: 4 };
         let expect: Vec<_> = expect.iter().map(|e| (*e).to_owned()).collect();
         check(&expect, &json!({"os": 1, "apps": ["a", "b"]}), &given)
+    }
+
+    #[test]
+    fn what_is_meant_to_fail_passes_when_it_does() {
+        let ended = |kind, what: &str| Ending::failed(kind, Failure::new(what, "no"));
+        let cases = [
+            (ExpectFailure::Any, ended(OutcomeKind::Failed, "AssertionError"), OutcomeKind::Passed),
+            (ExpectFailure::Any, ended(OutcomeKind::Error, "ValueError"), OutcomeKind::Passed),
+            (ExpectFailure::Failed, ended(OutcomeKind::Error, "ValueError"), OutcomeKind::Error),
+            (ExpectFailure::Error, ended(OutcomeKind::Failed, "AssertionError"), OutcomeKind::Failed),
+            (ExpectFailure::Any, ended(OutcomeKind::Error, kind::TIMED_OUT), OutcomeKind::Error),
+            (ExpectFailure::Any, ended(OutcomeKind::Lost, kind::BROKER), OutcomeKind::Lost),
+            (ExpectFailure::Any, Ending::of(OutcomeKind::Passed), OutcomeKind::Failed),
+        ];
+        for (rule, ending, expected) in cases {
+            let what = format!("{rule:?} {ending:?}");
+            assert_eq!(failure(rule, ending).kind, expected, "{what}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::outcome::{Outcome, kind};
-use rfx_schemas::plan::Retry;
+use rfx_schemas::plan::Call;
+use rfx_schemas::rules::Retry;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{OutcomeKind, Verdict};
 
@@ -14,9 +15,11 @@ const UNSERVED_CAP: Duration = Duration::from_secs(60);
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// To be released, now or at this moment.
-    Waiting(Option<Stamp>),
-    /// Handed to the caller to publish; its end is not known.
+    /// Never released.
+    New,
+    /// To be released again, when its time has come.
+    Waiting,
+    /// Handed to the caller to publish; its end is not known. Of a composite: its steps run.
     Released,
     /// It has its verdict.
     Done(Verdict),
@@ -29,12 +32,18 @@ pub struct JobState {
     pub attempt: Attempt,
     /// Where it stands.
     pub standing: Standing,
+    /// The execution of a flow that it belongs to.
+    pub(super) frame: u32,
+    /// Its number among the jobs of its step there.
+    pub(super) ordinal: u32,
     /// Attempts that ended without passing, by the function's doing.
     tries: u16,
+    /// Attempts that were lost.
+    lost: u16,
     /// Attempts that no worker could serve.
     unserved: u16,
-    /// When the first of those ended.
-    unserved_since: Stamp,
+    /// When the first of those ended; or, when polling, when the first attempt started.
+    since: Stamp,
 }
 
 /// What an outcome meant for its job.
@@ -48,44 +57,53 @@ pub enum Applied {
     Done(Verdict),
 }
 
-impl Default for JobState {
-    fn default() -> Self {
+impl JobState {
+    pub(super) fn new(frame: u32, ordinal: u32) -> Self {
         Self {
             attempt: Attempt::FIRST,
-            standing: Standing::Waiting(None),
+            standing: Standing::New,
+            frame,
+            ordinal,
             tries: 0,
+            lost: 0,
             unserved: 0,
-            unserved_since: Stamp::default(),
+            since: Stamp::default(),
         }
     }
-}
 
-impl JobState {
     /// The verdict, once it has one.
     pub fn verdict(&self) -> Option<Verdict> {
         match self.standing {
             Standing::Done(verdict) => Some(verdict),
-            Standing::Waiting(_) | Standing::Released => None,
+            Standing::New | Standing::Waiting | Standing::Released => None,
         }
     }
 
     /// Takes an outcome that was recorded at `at`. Invariant: the first outcome of an attempt
-    /// counts, whatever comes after it.
-    pub fn apply(&mut self, run: RunId, outcome: &Outcome, at: Stamp, rules: &Rules<'_>) -> Applied {
+    /// counts, whatever comes after it. Nothing is tried again while the run is being ended.
+    pub(super) fn apply(
+        &mut self,
+        run: RunId,
+        outcome: &Outcome,
+        at: Stamp,
+        call: &Call,
+        ending: bool,
+    ) -> Applied {
         if matches!(self.standing, Standing::Done(_)) || outcome.attempt != self.attempt {
             return Applied::Duplicate;
         }
         let wait = match outcome.kind {
-            OutcomeKind::Failed | OutcomeKind::Error => self.try_again(run, outcome.job, rules.retry),
-            OutcomeKind::Lost if is_unserved(outcome) => self.serve_again(at, rules.queue_timeout),
-            _ => None,
+            OutcomeKind::Failed | OutcomeKind::Error => self.try_again(run, outcome, &call.retry),
+            OutcomeKind::Lost if is(outcome, kind::UNSERVED) => self.serve_again(at, call.queue_timeout),
+            OutcomeKind::Lost => self.find_again(outcome, &call.retry),
+            OutcomeKind::Unmet => self.poll_again(outcome, at, call),
+            OutcomeKind::Passed | OutcomeKind::Skipped | OutcomeKind::Cancelled => None,
         };
         match wait {
-            Some(wait) if !rules.ending => {
-                let when = at.after(wait);
+            Some(wait) if !ending => {
                 self.attempt = self.attempt.next();
-                self.standing = Standing::Waiting(Some(when));
-                Applied::Again(when)
+                self.standing = Standing::Waiting;
+                Applied::Again(at.after(wait))
             }
             _ => {
                 let verdict = Verdict::of_job(outcome.kind, u32::from(self.tries) + 1);
@@ -95,39 +113,48 @@ impl JobState {
         }
     }
 
-    fn try_again(&mut self, run: RunId, job: JobId, retry: &Retry) -> Option<Duration> {
-        self.tries = self.tries.saturating_add(1);
-        if u32::from(self.tries) >= retry.max_attempts {
-            // The last try is not one "before" the verdict.
-            self.tries -= 1;
+    fn try_again(&mut self, run: RunId, outcome: &Outcome, retry: &Retry) -> Option<Duration> {
+        if !retry.on.contains(&outcome.kind) || u32::from(self.tries) + 1 >= retry.max_attempts {
             return None;
         }
-        let doubled = retry.backoff.saturating_mul(1 << (self.tries - 1).min(16));
-        Some(doubled.mul_f64(jitter(run, job, self.attempt)))
+        let doubled = retry.backoff.saturating_mul(1 << self.tries.min(16)).min(retry.max_backoff);
+        self.tries = self.tries.saturating_add(1);
+        Some(doubled.mul_f64(jitter(run, outcome.job, self.attempt)))
     }
 
     fn serve_again(&mut self, at: Stamp, queue_timeout: Duration) -> Option<Duration> {
         if self.unserved == 0 {
-            self.unserved_since = at;
+            self.since = at;
         }
         let wait = Duration::from_secs(1 << self.unserved.min(10)).min(UNSERVED_CAP);
         self.unserved = self.unserved.saturating_add(1);
-        (at.after(wait).since(self.unserved_since) <= queue_timeout).then_some(wait)
+        (at.after(wait).since(self.since) <= queue_timeout).then_some(wait)
+    }
+
+    /// What we lost has a budget of its own. Not so where another try ends like the last one.
+    fn find_again(&mut self, outcome: &Outcome, retry: &Retry) -> Option<Duration> {
+        let again = is(outcome, kind::BROKER) || is(outcome, kind::MISSING);
+        if !again || u32::from(self.lost) >= retry.lost {
+            return None;
+        }
+        self.lost += 1;
+        Some(Duration::from_secs(1 << (self.lost - 1).min(6)))
+    }
+
+    /// Polling goes on until the next call would start after its time. The time counts from the start
+    /// of the first call, by the stream's clock: clocks of workers and drivers differ.
+    fn poll_again(&mut self, outcome: &Outcome, at: Stamp, call: &Call) -> Option<Duration> {
+        let until = call.until.as_ref()?;
+        if self.since == Stamp::default() || self.unserved > 0 {
+            self.since = at.before(outcome.ended.since(outcome.started));
+            self.unserved = 0;
+        }
+        (at.after(until.every).since(self.since) <= until.within).then_some(until.every)
     }
 }
 
-/// What decides whether a job is tried again.
-pub struct Rules<'a> {
-    /// The step's.
-    pub retry: &'a Retry,
-    /// The step's.
-    pub queue_timeout: Duration,
-    /// Whether the run is being ended: then nothing is tried again.
-    pub ending: bool,
-}
-
-fn is_unserved(outcome: &Outcome) -> bool {
-    outcome.error.as_ref().is_some_and(|e| e.kind == kind::UNSERVED)
+fn is(outcome: &Outcome, kind: &str) -> bool {
+    outcome.error.as_ref().is_some_and(|e| e.kind == kind)
 }
 
 /// Between 1 and 1.5, by run, job and attempt alone: a takeover computes the same moment.

@@ -2,19 +2,18 @@
 
 use std::cmp::Reverse;
 
+use rfx_expr::{EvalError, Scope};
 use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::payload::Json;
-use rfx_schemas::plan::Phase;
 use rfx_schemas::stamp::Stamp;
 use serde_json::Value;
 
+use super::frame::Status;
 use super::job::Standing;
-use super::step::Status;
 use super::{RunState, job_id};
-use crate::data::item_key;
 
-/// Jobs of one step that are released together, so that what they share is made once.
+/// Jobs of one step that are released together, so that steps side by side take turns.
 const CHUNK: usize = 64;
 
 /// An attempt to be published.
@@ -24,6 +23,8 @@ pub struct ReleasedJob {
     pub job: JobId,
     /// Which attempt.
     pub attempt: Attempt,
+    /// The execution of a flow that it belongs to.
+    pub frame: u32,
     /// What people call its item.
     pub key: Option<String>,
     /// Its item, when the step's expectations read it.
@@ -59,14 +60,20 @@ impl RunState {
     pub fn release(&mut self, now: Stamp, room: usize) -> Vec<Release> {
         self.wake(now);
         let mut released = Vec::new();
-        let count = self.steps.len();
-        let mut idle = 0;
-        // Steps that run side by side take turns, a chunk each.
-        while released.len() < room && idle < count {
-            let at = self.turn % count;
-            self.turn = self.turn.wrapping_add(1);
-            let taken = self.release_step(at, (room - released.len()).min(CHUNK), &mut released);
-            idle = if taken == 0 { idle + 1 } else { 0 };
+        if self.finished.is_some() {
+            return released;
+        }
+        while released.len() < room
+            && let Some((id, local)) = self.ready.pop_front()
+        {
+            // A step that ended, or an execution that was closed, meanwhile.
+            if !self.frames.contains_key(&id) {
+                continue;
+            }
+            self.instance_mut(id, local).queued = false;
+            let chunk = (room - released.len()).min(CHUNK);
+            self.release_step(id, local, chunk, &mut released);
+            self.stand_in_line(id, local);
         }
         released
     }
@@ -77,63 +84,100 @@ impl RunState {
     }
 
     fn wake(&mut self, now: Stamp) {
-        while let Some(Reverse((when, job))) = self.timers.peek().copied() {
+        while let Some(Reverse((when, id))) = self.timers.peek().copied() {
             if when > now {
                 return;
             }
             self.timers.pop();
-            if let Some(step) = self.steps.get_mut(job.step as usize).filter(|s| s.status == Status::Active) {
-                step.due.push_back(job.item);
+            let Some(job) = self.job(id).filter(|job| job.standing == Standing::Waiting).copied() else {
+                continue;
+            };
+            let local = self.local[id.step as usize];
+            self.instance_mut(job.frame, local).due.push_back(job.ordinal);
+            self.stand_in_line(job.frame, local);
+        }
+    }
+
+    /// Whether a step has a job that may be released.
+    pub(super) fn has_work(&self, id: u32, local: usize) -> bool {
+        let (instance, step) = (self.instance(id, local), self.step_of(id, local));
+        let limit = self.plan.steps[step].max_parallel.unwrap_or(u32::MAX);
+        instance.status == Status::Active
+            && instance.outstanding < limit
+            && (!instance.due.is_empty() || instance.cursor < instance.jobs.len())
+            && !self.is_held(id, step)
+    }
+
+    fn release_step(&mut self, id: u32, local: usize, room: usize, released: &mut Vec<Release>) {
+        let step = self.step_of(id, local);
+        for _ in 0..room {
+            if !self.has_work(id, local) {
+                return;
             }
+            let Some(ordinal) = self.take_next(id, local, step) else { continue };
+            let release = self.release_job(id, local, step, ordinal);
+            released.push(release);
         }
     }
 
-    fn release_step(&mut self, at: usize, room: usize, released: &mut Vec<Release>) -> usize {
-        let teardown = self.plan.steps[at].phase == Phase::Teardown;
-        let held = if teardown { self.asks > 1 } else { self.ending.is_some() };
-        if self.steps[at].status != Status::Active || held || self.finished.is_some() {
-            return 0;
+    /// The next job of a step to release, if there is one.
+    fn take_next(&mut self, id: u32, local: usize, step: usize) -> Option<usize> {
+        let instance = self.instance_mut(id, local);
+        if let Some(ordinal) = instance.due.pop_front() {
+            let item = instance.jobs[ordinal as usize] as usize;
+            return (self.steps[step].jobs[item].standing == Standing::Waiting).then_some(ordinal as usize);
         }
-        let limit = self.plan.steps[at].max_parallel.map_or(usize::MAX, |n| n as usize);
-        let room = room.min(limit.saturating_sub(self.steps[at].outstanding));
-        let mut items = Vec::new();
-        while items.len() < room
-            && let Some(item) = self.steps[at].take_next()
-        {
-            items.push(item);
-        }
-        if items.is_empty() {
-            return 0;
-        }
-        let scope = self.with_scope(at);
-        for item in &items {
-            released.push(self.release_item(at, *item, &scope));
-            self.steps[at].jobs[*item].standing = Standing::Released;
-        }
-        self.steps[at].outstanding += items.len();
-        items.len()
+        let ordinal = instance.cursor;
+        instance.cursor += 1;
+        let item = *instance.jobs.get(ordinal)? as usize;
+        (self.steps[step].jobs[item].standing == Standing::New).then_some(ordinal)
     }
 
-    fn release_item(&self, at: usize, number: usize, scope: &rfx_expr::Scope<'_>) -> Release {
-        let step = &self.steps[at];
-        let item = step.item(number);
-        let (job, attempt) = (job_id(at, number), step.jobs[number].attempt);
-        let key = item.and_then(item_key);
-        let compiled = &self.compiled[at];
-        let mut inner = scope.child();
-        if let Some(item) = item {
-            inner.set("item", item);
-            inner.set("index", &Value::from(number));
-        }
-        match compiled.with.eval(&inner) {
+    fn release_job(&mut self, id: u32, local: usize, step: usize, ordinal: usize) -> Release {
+        let item = self.instance(id, local).jobs[ordinal] as usize;
+        let (job, attempt) = (job_id(step, item), self.steps[step].jobs[item].attempt);
+        let key = self.job_key(id, local, step, ordinal).map(String::from);
+        let input = self.input(id, local, step, ordinal);
+        self.steps[step].jobs[item].standing = Standing::Released;
+        self.steps[step].outstanding += 1;
+        let expects_item = self.compiled[step].expects_item;
+        let instance = self.instance_mut(id, local);
+        instance.outstanding += 1;
+        let item = expects_item.then(|| instance.item(ordinal)).flatten();
+        match input {
             Ok(input) => {
-                let item = item.filter(|_| compiled.expects_item).map(Json::of);
-                Release::Publish(ReleasedJob { job, attempt, key, item, input: Json::of(&input) })
+                let (item, input) = (item.as_ref().map(Json::of), Json::of(&input));
+                Release::Publish(ReleasedJob { job, attempt, frame: id, key, item, input })
             }
             Err(error) => {
                 let failure = Failure::new(kind::TEMPLATE, format!("the input cannot be made: {error}"));
                 Release::Refuse(Refusal { job, attempt, key, failure })
             }
         }
+    }
+
+    /// The input of a job. What all jobs of the step read is converted once.
+    pub(super) fn input(
+        &mut self,
+        id: u32,
+        local: usize,
+        step: usize,
+        ordinal: usize,
+    ) -> Result<Value, EvalError> {
+        let kept = self.instance_mut(id, local).scope.take();
+        let scope: Box<Scope<'static>> = kept.unwrap_or_else(|| Box::new(self.with_scope(id, step)));
+        let mut inner = scope.child();
+        let instance = self.instance(id, local);
+        if let Some(item) = instance.item(ordinal) {
+            let name = if self.plan.steps[step].batch.is_some() { "items" } else { "item" };
+            inner.set(name, &item);
+            inner.set("index", &Value::from(ordinal));
+        }
+        let input = self.compiled[step].with.eval(&inner);
+        drop(inner);
+        if self.instance(id, local).jobs.len() > 1 {
+            self.instance_mut(id, local).scope = Some(scope);
+        }
+        input
     }
 }

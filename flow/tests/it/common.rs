@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rfx_flow::diagnostic::Source;
-use rfx_flow::{Catalogue, Checked, Release, ReleasedJob, Request, RunState, check, plan};
+use rfx_flow::{Catalogue, Checked, Library, Release, ReleasedJob, Request, RunState, check, plan};
 use rfx_schemas::fact::{Ended, Fact};
 use rfx_schemas::id::RunId;
 use rfx_schemas::outcome::Outcome;
@@ -31,18 +31,18 @@ pub fn checked(text: &str) -> Checked {
 /// A catalogue that knows nothing and minds nothing.
 pub fn nothing_known() -> Catalogue {
     let fallback = "local".parse().expect("a group");
-    Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false }
+    Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false, broken: Vec::new() }
 }
 
 /// The plan of a flow without data.
 pub fn planned(text: &str) -> Plan {
-    plan(&checked(text), run(), &Request::default(), &nothing_known())
+    plan(&checked(text), &Library::default(), run(), &Request::default(), &nothing_known())
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A run of it.
 pub fn state(text: &str) -> RunState {
-    RunState::new(run(), planned(text).into(), BTreeMap::new()).expect("a plan of ours")
+    RunState::new(run(), planned(text).into(), BTreeMap::new(), at(0)).expect("a plan of ours")
 }
 
 /// The jobs that a state releases; inputs that cannot be made are a failure of the test.

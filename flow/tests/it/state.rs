@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 fn verdict(state: &RunState, name: &str) -> Option<Verdict> {
     let at = state.plan().steps.iter().position(|s| s.path() == name).expect(name);
-    state.steps()[at].verdict()
+    state.verdict(at)
 }
 
 fn reason<'a>(state: &'a RunState, name: &str) -> &'a str {
     let at = state.plan().steps.iter().position(|s| s.path() == name).expect(name);
-    state.steps()[at].reason().unwrap_or_default()
+    state.steps()[at].reason.as_deref().unwrap_or_default()
 }
 
 /// Ends every released job of this state with what `answer` says, until nothing is released.
@@ -156,11 +156,11 @@ fn max_parallel_and_room_bound_what_is_out() {
 
 #[test]
 fn conditions_decide_instead_of_needs() {
-    let text = "flow: x\nsteps:\n  a: { uses: f.a }\n  b: { uses: f.b, if: steps.a.verdict == \"failed\" }\n  c: { uses: f.c, if: \"1 > 2\" }\n";
+    let text = "flow: x\nsteps:\n  a: { uses: f.a }\n  b: { uses: f.b, if: steps.a.verdict == \"failed\" }\n  c: { uses: f.c, if: steps.a.verdict == \"lost\" }\n";
     let mut state = state(text);
     play(&mut state, |path, _, _| if path == "steps.a" { OutcomeKind::Failed } else { OutcomeKind::Passed });
     assert_eq!(verdict(&state, "steps.b"), Some(Verdict::Passed));
-    assert_eq!(reason(&state, "steps.c"), "its condition is false: 1 > 2");
+    assert_eq!(reason(&state, "steps.c"), "its condition is false: steps.a.verdict == \"lost\"");
 }
 
 fn cancel(state: &mut RunState, ask: u32, cause: Cause) {
@@ -215,7 +215,12 @@ fn a_reader_of_the_end_has_a_verdict_for_every_job() {
     let up = release(&mut state, at(0), 10);
     state.apply(&ended(&up[0], OutcomeKind::Passed, &json!({"id": 1})), at(0));
     cancel(&mut state, 1, Cause::Asked);
-    let finished = Finished { verdict: Verdict::Cancelled, counts: Counts::default(), outputs: None };
+    let finished = Finished {
+        verdict: Verdict::Cancelled,
+        counts: Counts::default(),
+        breaches: Vec::new(),
+        outputs: None,
+    };
     state.apply(&Fact::Finished(finished), at(9));
     assert_eq!(state.complete(), Some(Verdict::Cancelled));
     assert!(state.is_finished());

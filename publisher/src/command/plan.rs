@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use comfy_table::Table;
 use rfx_config::process::{Failure, print};
-use rfx_flow::Catalogue;
+use rfx_flow::model::Place;
+use rfx_flow::{Catalogue, Choice, Chosen};
 use rfx_publisher::catalogue;
 use rfx_publisher::submit::{Choices, Prepared, prepare, read_flow};
 use rfx_schemas::exit;
-use rfx_schemas::plan::{Plan, PlannedStep};
+use rfx_schemas::plan::Plan;
 use rfx_transport::Transport;
 
 use super::{Desk, submit_failure};
@@ -42,7 +43,7 @@ async fn plan(desk: &Desk, args: &LookArgs) -> Result<Prepared, Failure> {
     let choices = choices(&args.plan)?;
     let catalogue = if args.offline {
         let fallback = desk.settings.publisher.group.clone();
-        Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false }
+        Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false, broken: Vec::new() }
     } else {
         let transport = desk.connect().await?;
         load_catalogue(desk, &transport).await?
@@ -77,7 +78,20 @@ pub fn choices(args: &PlanArgs) -> Result<Choices, Failure> {
             .map(|(name, file)| (name, PathBuf::from(file)))
             .collect(),
         places,
+        each_group: match args.each_group.as_deref() {
+            None => None,
+            Some("") => Some(Place::default()),
+            Some(text) => {
+                Some(text.parse().map_err(|error| Failure::usage(format!("--each-group {text}: {error}")))?)
+            }
+        },
+        choice: Choice { only: chosen(&args.only), skip: chosen(&args.skip) },
+        pools: args.pool.clone(),
     })
+}
+
+fn chosen(texts: &[String]) -> Vec<Chosen> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 fn pairs(option: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
@@ -89,8 +103,9 @@ fn pairs(option: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Fai
 }
 
 fn jobs(plan: &Plan) -> String {
-    let known: u64 = plan.steps.iter().filter_map(|s| s.items).sum();
-    let open = plan.steps.iter().filter(|s| s.items.is_none()).count();
+    let calls = || plan.steps.iter().filter(|step| step.call().is_some());
+    let known: u64 = calls().filter_map(|step| step.jobs).sum();
+    let open = calls().filter(|step| step.jobs.is_none()).count();
     match open {
         0 => format!("{known} jobs"),
         _ => format!("{known} jobs, and those of {open} steps whose lists come at run time"),
@@ -99,23 +114,25 @@ fn jobs(plan: &Plan) -> String {
 
 fn table(plan: &Plan) -> Table {
     let mut table = super::table(["step", "uses", "jobs", "after", "group", "queue", "timeout", "attempts"]);
-    for step in &plan.steps {
-        table.add_row(row(plan, step));
+    for at in 0..plan.steps.len() {
+        table.add_row(row(plan, at));
     }
     table
 }
 
-fn row(plan: &Plan, step: &PlannedStep) -> [String; 8] {
+fn row(plan: &Plan, at: usize) -> [String; 8] {
+    let step = &plan.steps[at];
     let needs: Vec<_> = step.needs.iter().map(|n| plan.steps[*n as usize].path()).collect();
-    let version = step.version.as_ref().map(|v| format!("@{v}")).unwrap_or_default();
+    let call = step.call();
+    let of_call = |show: &dyn Fn(&rfx_schemas::plan::Call) -> String| call.map(show).unwrap_or_default();
     [
-        step.path(),
-        format!("{}{version}", step.uses),
-        step.items.map_or_else(|| "?".to_owned(), |n| n.to_string()),
+        format!("{:indent$}{}", "", step.path(), indent = 2 * plan.depth(at)),
+        step.uses(),
+        step.jobs.map_or_else(|| "?".to_owned(), |n| n.to_string()),
         needs.join(", "),
-        step.group.to_string(),
-        step.queue.to_string(),
-        format!("{:?}", step.timeout),
-        step.retry.max_attempts.to_string(),
+        of_call(&|call| call.group.to_string()),
+        of_call(&|call| call.queue.to_string()),
+        of_call(&|call| format!("{:?}", call.timeout)),
+        of_call(&|call| call.retry.max_attempts.to_string()),
     ]
 }

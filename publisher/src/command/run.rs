@@ -100,16 +100,14 @@ pub async fn serve(desk: Desk) -> Result<u8, Failure> {
 }
 
 fn require_workers(plan: &Plan, catalogue: &Catalogue) -> Result<(), Failure> {
-    let missing: Vec<_> = plan
-        .steps
-        .iter()
-        .filter(|step| {
-            let up = catalogue.groups.iter().any(|g| g.group == step.group);
-            let known = catalogue.functions.iter().any(|f| f.name == step.uses && f.group == step.group);
-            !up || !known
-        })
-        .map(|step| format!("  {}: no worker of group {} serves {}", step.path(), step.group, step.uses))
-        .collect();
+    let missing = plan.steps.iter().enumerate().filter_map(|(at, step)| {
+        let call = step.call()?;
+        let up = catalogue.groups.iter().any(|g| g.group == call.group);
+        let known = catalogue.functions.iter().any(|f| f.name == call.uses && f.group == call.group);
+        let path = plan.path(at);
+        (!up || !known).then(|| format!("  {path}: no worker of group {} serves {}", call.group, call.uses))
+    });
+    let missing: Vec<_> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }

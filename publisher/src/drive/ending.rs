@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rfx_schemas::fact::Cause;
-use rfx_schemas::plan::Phase;
 use tokio::time::{Instant, timeout_at};
 
 use super::publish::{ended_early, outcome};
@@ -75,9 +74,10 @@ impl Driver {
 
     /// Takes the run's jobs out of every lane that they may be in; how many only waited there.
     async fn purge(&mut self, teardown: bool) -> Result<usize, DriveError> {
-        let plan = self.recorder.state().plan();
-        let steps = plan.steps.iter().filter(|s| (s.phase == Phase::Teardown) == teardown);
-        let lanes: BTreeSet<_> = steps.map(|s| (s.group.clone(), s.queue.clone())).collect();
+        let state = self.recorder.state();
+        let steps = state.plan().steps.iter().enumerate().filter(|(at, _)| state.undoes(*at) == teardown);
+        let calls = steps.filter_map(|(_, step)| step.call());
+        let lanes: BTreeSet<_> = calls.map(|call| (call.group.clone(), call.queue.clone())).collect();
         let mut waited = 0;
         for (group, queue) in lanes {
             // With workers are those that were delivered and not acknowledged yet, of any run.

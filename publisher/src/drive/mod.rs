@@ -103,12 +103,11 @@ impl Driver {
     ) -> Result<Self, DriveError> {
         let Loaded { submitted, sequence, at, plan, data } = loaded;
         let run = submitted.run;
-        let steps = plan.steps.len();
         let recorder = Recorder::new(submitted, at, plan, data)?;
         Ok(Self {
             transport: transport.clone(),
             lease: LeaseKeeper::new(transport.clone(), run.to_string(), transport.member().clone()),
-            outbox: Outbox::new(transport.clone(), steps),
+            outbox: Outbox::new(transport.clone()),
             service: Service::new(transport.clone()),
             recorder,
             source,
@@ -334,7 +333,7 @@ impl Driver {
             Some(outputs) => Some(self.transport.store(self.run(), Json::of(&outputs)).await?),
             None => None,
         };
-        let finished = Finished { verdict, counts: state.counts(), outputs };
+        let finished = Finished { verdict, counts: state.counts(), breaches: state.breaches(), outputs };
         let subject = FactSubject::Run { run: self.run(), fact: RunFact::Finished };
         let subject = self.transport.subjects().fact(&subject);
         self.transport.publish(Guarded::new(subject, encode(&finished))).await?;

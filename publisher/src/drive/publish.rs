@@ -1,5 +1,6 @@
 //! Publishing what the fold releases, many at once.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -14,13 +15,16 @@ use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::name::Group;
 use rfx_schemas::outcome::{Failure, Outcome, kind};
 use rfx_schemas::payload::{Json, Payload};
-use rfx_schemas::plan::Phase;
+use rfx_schemas::plan::{Call, Phase};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::{Guarded, Transport, TransportError};
 
 type Publishing = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>;
+
+/// What steps share, kept at once.
+const SHARED: usize = 1_024;
 
 /// Publishes under way at once. More than the connection's own limit only wait for it.
 const AT_ONCE: usize = 512;
@@ -29,13 +33,14 @@ const AT_ONCE: usize = 512;
 pub(super) struct Outbox {
     transport: Transport,
     under_way: FuturesUnordered<Publishing>,
-    /// By step: what its jobs share, made once.
-    shared: Vec<Option<JobMessage>>,
+    /// What the jobs of a step share, made once: by step, and by execution of its flow where that
+    /// makes a difference.
+    shared: HashMap<(u32, u32), JobMessage>,
 }
 
 impl Outbox {
-    pub(super) fn new(transport: Transport, steps: usize) -> Self {
-        Self { transport, under_way: FuturesUnordered::new(), shared: vec![None; steps] }
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, under_way: FuturesUnordered::new(), shared: HashMap::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,11 +69,15 @@ impl Outbox {
         recorder: &Recorder,
         release: &Release,
     ) -> Result<(), TransportError> {
-        if let Release::Publish(job) = release
-            && self.shared[job.job.step as usize].is_none()
-        {
-            let step_no = job.job.step as usize;
-            self.shared[step_no] = Some(self.share(recorder, step_no).await?);
+        let Release::Publish(job) = release else { return Ok(()) };
+        let key = shared_key(recorder, job);
+        if !self.shared.contains_key(&key) {
+            let shared = self.share(recorder, job).await?;
+            // Executions come and go: what is left of those that ended must not pile up.
+            if self.shared.len() >= SHARED {
+                self.shared.clear();
+            }
+            self.shared.insert(key, shared);
         }
         Ok(())
     }
@@ -87,12 +96,12 @@ impl Outbox {
 
     fn add_job(&mut self, recorder: &Recorder, released: ReleasedJob, again: bool) {
         let step_no = released.job.step as usize;
-        let shared = self.shared[step_no].as_ref().expect("it is prepared");
-        let planned = &recorder.state().plan().steps[step_no];
+        let shared = self.shared.get(&shared_key(recorder, &released)).expect("it is prepared");
+        let call = call(recorder, step_no);
         let subject = JobSubject {
-            group: planned.group.clone(),
-            queue: planned.queue.clone(),
-            function: planned.uses.clone(),
+            group: call.group.clone(),
+            queue: call.queue.clone(),
+            function: call.uses.clone(),
             run: shared.run,
             job: released.job,
             attempt: released.attempt,
@@ -131,31 +140,35 @@ impl Outbox {
     }
 
     /// What all jobs of a step share.
-    async fn share(&mut self, recorder: &Recorder, step_no: usize) -> Result<JobMessage, TransportError> {
+    async fn share(&mut self, recorder: &Recorder, job: &ReleasedJob) -> Result<JobMessage, TransportError> {
+        let step_no = job.job.step as usize;
         let (state, submitted) = (recorder.state(), recorder.submitted());
         let (plan, run) = (state.plan(), state.run());
-        let planned = &plan.steps[step_no];
-        let scope = match state.expect_scope(step_no) {
+        let (planned, call) = (&plan.steps[step_no], call(recorder, step_no));
+        let phase = if state.undoes(step_no) { Phase::Teardown } else { planned.phase };
+        let scope = match state.expect_scope(step_no, job.frame) {
             Some(scope) => Some(self.transport.store(run, Json::of(&scope)).await?),
             None => None,
         };
-        let number = u32::try_from(step_no).expect("plans stay below 2^32 steps");
         Ok(JobMessage {
             run,
             flow: plan.flow.clone(),
-            step: planned.path(),
-            phase: planned.phase,
-            function: planned.uses.clone(),
-            version: planned.version.clone(),
+            step: plan.path(step_no),
+            phase,
+            function: call.uses.clone(),
+            version: call.version.clone(),
             expect: planned.expect.clone(),
+            until: call.until.as_ref().map(|until| until.expect.clone()).unwrap_or_default(),
+            expect_failure: call.expect_failure,
+            secrets: call.secrets.clone(),
             scope,
             target: plan.target.clone(),
-            timeout: planned.timeout,
-            deadline: recorder.at().after(match planned.phase {
+            timeout: call.timeout,
+            deadline: recorder.at().after(match phase {
                 Phase::Teardown => plan.deadline + super::TEARDOWN_TIME,
-                Phase::Setup | Phase::Main => plan.deadline,
+                Phase::Setup | Phase::Main | Phase::OnFailure => plan.deadline,
             }),
-            trace: submitted.trace.step(run, number),
+            trace: submitted.trace.step(run, job.job.step),
             jobs: Vec::new(),
         })
     }
@@ -167,6 +180,17 @@ impl Outbox {
         // Already there is as good: then the worker was first.
         self.under_way.push(Box::pin(async move { transport.publish(message).await.map(drop) }));
     }
+}
+
+/// What jobs with the same key share all of.
+fn shared_key(recorder: &Recorder, job: &ReleasedJob) -> (u32, u32) {
+    let differs = recorder.state().expects_of_frame(job.job.step as usize);
+    (job.job.step, if differs { job.frame } else { 0 })
+}
+
+/// What a step calls. Only calls are released: composites unfold into the steps inside.
+fn call(recorder: &Recorder, step_no: usize) -> &Call {
+    recorder.state().plan().steps[step_no].call().expect("released jobs are calls")
 }
 
 /// The message that records an outcome.
@@ -190,7 +214,7 @@ pub(super) fn outcome(
     kind: OutcomeKind,
     failure: Failure,
 ) -> Outcome {
-    let group = recorder.state().plan().steps[at.0.step as usize].group.clone();
+    let group = call(recorder, at.0.step as usize).group.clone();
     unexecuted(transport, group, at, key, kind, failure)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rfx_report::Recorder;
 use rfx_schemas::name::{Function, Group, Queue};
 use rfx_schemas::outcome::{Failure, kind};
+use rfx_schemas::plan::PlannedStep;
 use rfx_schemas::record::{FunctionRecord, Presence, Role};
 use rfx_schemas::subject::JobSubject;
 use rfx_schemas::topology::Bucket;
@@ -96,7 +97,10 @@ impl Service {
         self.since.retain(|step, _| steps.contains(step));
         for step in unserved {
             let since = *self.since.entry(step.step).or_insert_with(Instant::now);
-            step.expired = since.elapsed() >= recorder.state().plan().steps[step.step].queue_timeout;
+            step.expired = since.elapsed()
+                >= recorder.state().plan().steps[step.step]
+                    .call()
+                    .map_or(Duration::MAX, |call| call.queue_timeout);
         }
     }
 }
@@ -106,16 +110,19 @@ fn waiting(recorder: &Recorder) -> Vec<Unserved> {
     let state = recorder.state();
     let out =
         state.steps().iter().zip(&state.plan().steps).enumerate().filter(|(_, (s, _))| s.outstanding > 0);
-    out.map(|(step, (_, planned))| Unserved {
-        step,
-        path: planned.path(),
-        function: planned.uses.clone(),
-        group: planned.group.clone(),
-        queue: planned.queue.clone(),
-        group_is_up: false,
-        expired: false,
-    })
-    .collect()
+    let unserved = |(step, (_, planned)): (usize, (_, &PlannedStep))| {
+        let call = planned.call()?;
+        Some(Unserved {
+            step,
+            path: state.plan().path(step),
+            function: call.uses.clone(),
+            group: call.group.clone(),
+            queue: call.queue.clone(),
+            group_is_up: false,
+            expired: false,
+        })
+    };
+    out.filter_map(unserved).collect()
 }
 
 /// Those of the steps that nobody serves.

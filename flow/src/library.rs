@@ -1,0 +1,113 @@
+//! Flows that other flows may use as functions: those beside the flow, those of pool folders, and
+//! those that workers announce.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::check::{Checked, check};
+use crate::diagnostic::{Problems, Source};
+use crate::model::Use;
+
+/// Flows by name. A flow is checked when it is first used: one that is wrong harms no other.
+#[derive(Debug, Default)]
+pub struct Library {
+    flows: BTreeMap<String, Vec<Shelved>>,
+}
+
+/// A flow in the library.
+#[derive(Debug)]
+pub struct Shelved {
+    source: Source,
+    /// Where its data files lie; none for a flow that came without its folder.
+    folder: Option<PathBuf>,
+    checked: OnceCell<Result<Arc<Checked>, Problems>>,
+}
+
+impl Shelved {
+    /// The flow, checked.
+    pub fn checked(&self) -> Result<&Arc<Checked>, Problems> {
+        let checked = self.checked.get_or_init(|| check(self.source.clone()).map(Arc::new));
+        checked.as_ref().map_err(Clone::clone)
+    }
+
+    /// Where its data files lie.
+    pub fn folder(&self) -> Option<&PathBuf> {
+        self.folder.as_ref()
+    }
+}
+
+impl Library {
+    /// Adds a text, if it is a flow. The first of several with the same name and version is used.
+    pub fn add(&mut self, source: Source, folder: Option<PathBuf>) {
+        if let Some(name) = flow_name(source.text()) {
+            let shelved = Shelved { source, folder, checked: OnceCell::new() };
+            self.flows.entry(name).or_default().push(shelved);
+        }
+    }
+
+    /// Names of all flows.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.flows.keys().map(String::as_str)
+    }
+
+    /// The flow that `uses` names; of several versions the one wanted, else the first.
+    pub fn find(&self, uses: &Use) -> Option<&Shelved> {
+        let all = self.flows.get(uses.name.as_str())?;
+        let fits = |shelved: &&Shelved| {
+            uses.version.is_none()
+                || shelved.checked().is_ok_and(|checked| checked.flow.version == uses.version)
+        };
+        all.iter().find(fits)
+    }
+
+    /// All flows that a flow uses, directly or by others; those that are wrong are left out.
+    pub fn used_by(&self, flow: &Checked) -> Vec<&Shelved> {
+        let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+        let mut open = uses(flow);
+        while let Some(next) = open.pop() {
+            let Some(shelved) = self.find(&next).filter(|s| seen.insert(s.source.name().to_owned())) else {
+                continue;
+            };
+            if let Ok(checked) = shelved.checked() {
+                open.extend(uses(checked));
+            }
+            found.push(shelved);
+        }
+        found
+    }
+}
+
+fn uses(flow: &Checked) -> Vec<Use> {
+    let steps = flow.flow.steps.iter().map(|step| step.uses.clone());
+    steps.chain(flow.flow.extends.clone()).collect()
+}
+
+/// The name that a flow's text gives it, without reading the rest.
+pub fn flow_name(text: &str) -> Option<String> {
+    let line = text.lines().find_map(|line| line.strip_prefix("flow:"))?;
+    let value = line.split(" #").next()?.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_are_found_by_name_and_version() {
+        let mut library = Library::default();
+        library.add(Source::new("a.yaml", "flow: hosts.add\nversion: 2\nsteps:\n  a: { uses: f.a }\n"), None);
+        library.add(Source::new("b.yaml", "flow: 'hosts.add'  # old\nsteps:\n  a: { uses: f.b }\n"), None);
+        library.add(Source::new("c.yaml", "services: {}\n"), None);
+        assert_eq!(library.names().collect::<Vec<_>>(), ["hosts.add"]);
+        let find = |text: &str| {
+            let (name, version) = rfx_schemas::record::parse_use(text).expect("a use");
+            library.find(&Use { name, version, at: 0..1 }).map(|found| found.source.name().to_owned())
+        };
+        assert_eq!(find("hosts.add").as_deref(), Some("a.yaml"));
+        assert_eq!(find("hosts.add@2").as_deref(), Some("a.yaml"));
+        assert_eq!(find("hosts.add@3"), None);
+    }
+}

@@ -1,0 +1,347 @@
+//! The steps of a plan: those of the flow, and inside those that use a flow, that flow's steps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rfx_schemas::id::RunId;
+use rfx_schemas::input::InputRule;
+use rfx_schemas::name::Queue;
+use rfx_schemas::plan::{About, Call, Does, Over as Many, Phase, PlannedStep, SubFlow};
+use rfx_schemas::record::FunctionRecord;
+use rfx_schemas::rules::Until;
+use serde_json::{Map, Value, json};
+
+use super::edges::Facing;
+use super::place::Over;
+use super::{Planner, QUEUE_TIMEOUT, TIMEOUT};
+use crate::check::Checked;
+use crate::diagnostic::Problem;
+use crate::extend::extended;
+use crate::model::{Flow, Place, Step};
+use crate::parse::keys;
+
+/// Most steps that a plan may have, all flows laid out.
+const MOST: usize = 20_000;
+
+/// A flow that is being laid out.
+pub(super) struct Layer {
+    pub checked: Arc<Checked>,
+    /// The composite that it is the inside of.
+    parent: Option<u32>,
+    /// What the command line may call that, the widest first.
+    names: Vec<String>,
+    over: Over,
+    /// Inputs that are known before the run.
+    pub known: BTreeMap<String, Value>,
+    /// Data sets: under which name the plan has them.
+    pub data: BTreeMap<String, String>,
+    /// How often it is executed, when that is known before the run.
+    times: Option<u64>,
+    /// The flows that it is inside of, and itself.
+    chain: Vec<String>,
+    pub run: RunId,
+}
+
+impl Planner<'_> {
+    /// Lays out the run's own flow.
+    pub(super) fn lay_out(&mut self, inputs: &BTreeMap<String, Value>, run: RunId) {
+        let layer = self.root_layer(inputs, run);
+        self.lay(&layer);
+    }
+
+    fn root_layer(&self, inputs: &BTreeMap<String, Value>, run: RunId) -> Layer {
+        let flow = &self.root.flow;
+        Layer {
+            checked: Arc::new(self.root.clone()),
+            parent: None,
+            names: Vec::new(),
+            over: Over::default(),
+            known: inputs.clone(),
+            data: flow.data.iter().map(|(name, _)| (name.to_string(), name.to_string())).collect(),
+            times: Some(1),
+            chain: vec![flow.name.clone()],
+            run,
+        }
+    }
+
+    /// Lays out the run's own flow once for every group that fits, each as a composite named by its
+    /// group. Gives the run's outputs, by group.
+    pub(super) fn lay_out_by_group(
+        &mut self,
+        wanted: &Place,
+        extends: &[String],
+        inputs: &BTreeMap<String, Value>,
+        run: RunId,
+    ) -> BTreeMap<String, Value> {
+        let groups = self.groups(wanted);
+        if groups.is_empty() {
+            let (text, help) = (wanted.to_string(), self.live_groups());
+            let message = "no live group fits --each-group".to_owned();
+            self.option("--each-group", &text, message, help);
+        }
+        let mut outputs = BTreeMap::new();
+        for group in groups {
+            let name = group.to_string().replace('-', "_");
+            let name =
+                if name.starts_with(|c: char| c.is_ascii_digit()) { format!("g_{name}") } else { name };
+            let with = inputs.keys().map(|name| (name.clone(), json!(format!("${{{{ inputs.{name} }}}}"))));
+            let base = self.root_layer(inputs, run);
+            let does = Does::Flow(sub_flow(&base.checked, extends.to_vec(), base.data.clone()));
+            let keep_output = !self.root.flow.outputs.is_empty();
+            let step = bare(name.parse().expect("a group is a name with underscores"), does);
+            let step = PlannedStep { with: Value::Object(with.collect()), keep_output, ..step };
+            let parent = self.push(step);
+            let over = Over { each: Some(group), ..Over::default() };
+            self.lay(&Layer { parent: Some(parent), names: vec![name.clone()], over, ..base });
+            if keep_output {
+                outputs.insert(name.clone(), json!(format!("${{{{ steps.{name}.output }}}}")));
+            }
+        }
+        outputs
+    }
+
+    fn push(&mut self, step: PlannedStep) -> u32 {
+        let at = u32::try_from(self.steps.len()).expect("plans stay below 2^32 steps");
+        self.steps.push(step);
+        at
+    }
+
+    fn lay(&mut self, layer: &Layer) {
+        let flow = &layer.checked.flow;
+        if self.steps.len() + flow.steps.len() > MOST {
+            let message = format!("the plan has more than {MOST} steps");
+            let problem = Problem::new(&layer.checked.source, flow.at.clone(), message);
+            self.problems
+                .push(problem.help("a step with each stands for many jobs; flows inside flows multiply"));
+            return;
+        }
+        let mut positions = Vec::with_capacity(flow.steps.len());
+        let mut facing = Vec::with_capacity(flow.steps.len());
+        for at in 0..flow.steps.len() {
+            let (position, faces) = self.step(layer, at);
+            positions.push(position);
+            facing.push(faces);
+        }
+        for (at, position) in positions.iter().enumerate() {
+            let Some(position) = position else { continue };
+            let needs = layer.checked.edges[at].iter().filter_map(|needed| positions[*needed]);
+            self.steps[*position as usize].needs = needs.collect();
+        }
+        self.edges(layer, &facing);
+    }
+
+    /// Lays out a step. Where it stands in the plan, and what it takes and gives.
+    fn step(&mut self, layer: &Layer, at: usize) -> (Option<u32>, Facing) {
+        let step = &layer.checked.flow.steps[at];
+        let names = names(&layer.names, step, layer.over.each.is_some());
+        for name in &names {
+            self.places.insert(name.clone(), ());
+        }
+        let count = self.count(layer, step);
+        let times = layer.times.zip(count).map(|(times, count)| times.saturating_mul(count));
+        match self.library.find(&step.uses) {
+            Some(found) => {
+                let folder = found.folder().is_some();
+                match found
+                    .checked()
+                    .and_then(|checked| extended(checked, self.library, &self.catalogue.functions))
+                {
+                    Ok((inner, extends)) => self.composite(layer, at, names, times, inner, extends, folder),
+                    Err(problems) => {
+                        self.problems.extend(problems.iter().cloned());
+                        (None, Facing::default())
+                    }
+                }
+            }
+            None => self.call(layer, at, &names, times),
+        }
+    }
+
+    fn call(
+        &mut self,
+        layer: &Layer,
+        at: usize,
+        names: &[String],
+        times: Option<u64>,
+    ) -> (Option<u32>, Facing) {
+        let (flow, step) = (&layer.checked.flow, &layer.checked.flow.steps[at]);
+        let wanted = self.wanted(&layer.checked, step, &layer.over, names);
+        let Some(placed) = self.place(&layer.checked, step, wanted) else { return (None, Facing::default()) };
+        let all = self.catalogue.functions.iter().filter(|r| r.name == step.uses.name);
+        let record = all
+            .clone()
+            .find(|r| r.group == placed.group && Some(&r.version) == placed.version.as_ref())
+            .or_else(|| all.clone().next());
+        let timeout =
+            record.and_then(|r| r.timeout).and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
+        let call = Call {
+            uses: step.uses.name.clone(),
+            version: placed.version,
+            group: placed.group,
+            queue: step.queue.clone().or_else(|| record.map(|r| r.queue.clone())).unwrap_or_else(Queue::main),
+            timeout: step.timeout.or(timeout).or(flow.defaults.timeout).unwrap_or(TIMEOUT),
+            queue_timeout: step.queue_timeout.or(flow.defaults.queue_timeout).unwrap_or(QUEUE_TIMEOUT),
+            retry: step.retry.clone().or_else(|| flow.defaults.retry.clone()).unwrap_or_default(),
+            until: step.until.as_ref().map(|until| Until {
+                expect: until.expect.iter().map(|(_, text)| text.clone()).collect(),
+                every: until.every,
+                within: until.within,
+            }),
+            expect_failure: step.expect_failure,
+            secrets: step.secrets.iter().map(|(_, name)| name.clone()).collect(),
+        };
+        let about = about(step, flow, record);
+        let planned = planned(layer, at, Does::Call(call), times, about);
+        (Some(self.push(planned)), Facing::of_function(record))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what one caller has at hand, to keep both short")]
+    fn composite(
+        &mut self,
+        layer: &Layer,
+        at: usize,
+        names: Vec<String>,
+        times: Option<u64>,
+        inner: Arc<Checked>,
+        extends: Vec<String>,
+        folder: bool,
+    ) -> (Option<u32>, Facing) {
+        let (outer, step) = (&layer.checked, &layer.checked.flow.steps[at]);
+        let problem = |at, message: String| Problem::new(&outer.source, at, message);
+        for key in keys::CALL_ONLY.into_iter().filter(|key| step.keys.contains_key(key)) {
+            let message = format!("{} is a flow, and takes no {key}", step.uses.name);
+            let problem = problem(step.key(key), message).label("only for a function");
+            let help = format!("say {key} on the steps inside it");
+            self.problems.push(problem.and(step.uses.at.clone(), "a flow").help(help));
+        }
+        if layer.chain.contains(&inner.flow.name) {
+            let round = format!("{} → {}", layer.chain.join(" → "), inner.flow.name);
+            let problem = problem(step.uses.at.clone(), format!("a flow uses itself: {round}"));
+            self.problems.push(problem.label("used again").help("give it an end: take this step out"));
+            return (None, Facing::default());
+        }
+        if !inner.flow.data.is_empty() && !folder {
+            let message = format!("{} has data files, which did not come with it", inner.flow.name);
+            let problem = problem(step.uses.at.clone(), message);
+            self.problems.push(problem.help("let it take them as inputs"));
+        }
+        let data = |(name, _): &(rfx_schemas::name::Local, _)| {
+            (name.to_string(), format!("{}:{name}", inner.flow.name))
+        };
+        let data: BTreeMap<_, _> = inner.flow.data.iter().map(data).collect();
+        let does = Does::Flow(sub_flow(&inner, extends, data.clone()));
+        let about = about(step, &inner.flow, None);
+        let parent = self.push(planned(layer, at, does, times, about));
+        let own = outer.flow.defaults.place.overlaid(&step.place);
+        let over = Over { callers: own.overlaid(&layer.over.callers), each: layer.over.each.clone() };
+        let facing = Facing::of_flow(&inner.flow);
+        let mut chain = layer.chain.clone();
+        chain.push(inner.flow.name.clone());
+        let mut inside = Layer {
+            checked: inner,
+            parent: Some(parent),
+            names,
+            over,
+            known: BTreeMap::new(),
+            data,
+            times,
+            chain,
+            run: layer.run,
+        };
+        inside.known = self.known_inputs(layer, step, &inside);
+        self.lay(&inside);
+        (Some(parent), facing)
+    }
+}
+
+/// What the command line may call a step: the composites that it is in, then itself.
+fn names(outer: &[String], step: &Step, by_group: bool) -> Vec<String> {
+    let mut names = outer.to_vec();
+    let own = outer.last().map_or_else(|| step.name.to_string(), |last| format!("{last}/{}", step.name));
+    // Laid out by group, a step is meant in each of them, too.
+    if let Some((_, inside)) = own.split_once('/').filter(|_| by_group) {
+        names.push(inside.to_owned());
+    }
+    names.push(own);
+    names
+}
+
+fn sub_flow(checked: &Checked, extends: Vec<String>, data: BTreeMap<String, String>) -> SubFlow {
+    let flow = &checked.flow;
+    let inputs = flow.inputs.iter().map(|(name, input)| {
+        let default = input.default.as_ref().map(|(_, value)| value.clone());
+        (name.to_string(), InputRule { kind: input.kind(), required: input.is_required(), default })
+    });
+    let outputs = flow.outputs.iter().map(|(name, (_, value))| (name.to_string(), value.clone()));
+    SubFlow {
+        uses: flow.name.parse().expect("the flow is checked"),
+        version: flow.version.clone(),
+        extends,
+        inputs: inputs.collect(),
+        data,
+        output: flow.whole.clone().unwrap_or_else(|| Value::Object(outputs.collect())),
+    }
+}
+
+fn planned(layer: &Layer, at: usize, does: Does, times: Option<u64>, about: About) -> PlannedStep {
+    let step = &layer.checked.flow.steps[at];
+    let texts =
+        |texts: &[(std::ops::Range<usize>, String)]| texts.iter().map(|(_, text)| text.clone()).collect();
+    let composite = matches!(does, Does::Flow(_));
+    PlannedStep {
+        phase: step.phase,
+        parent: layer.parent,
+        condition: step.condition.as_ref().map(|(_, text)| text.clone()),
+        over: match &step.over {
+            crate::model::Over::Once => Many::Once,
+            crate::model::Over::Each((_, list)) => Many::Each(list.clone()),
+            crate::model::Over::Matrix((_, matrix)) => Many::Matrix(matrix.clone()),
+            crate::model::Over::Times(times) => Many::Times(*times),
+            crate::model::Over::For(time) => Many::For(*time),
+        },
+        batch: step.batch,
+        jobs: times,
+        with: step.with.1.clone(),
+        expect: texts(&step.expect),
+        max_parallel: step.max_parallel,
+        allow_failure: step.allow_failure,
+        about,
+        keep_output: layer.checked.read.contains(&at) || (composite && !step.expect.is_empty()),
+        ..bare(step.name.clone(), does)
+    }
+}
+
+/// A step with nothing but its name and what it does.
+fn bare(name: rfx_schemas::name::Local, does: Does) -> PlannedStep {
+    PlannedStep {
+        name,
+        phase: Phase::Main,
+        parent: None,
+        needs: Vec::new(),
+        condition: None,
+        left_out: None,
+        over: Many::Once,
+        batch: None,
+        jobs: Some(1),
+        with: Value::Object(Map::new()),
+        expect: Vec::new(),
+        max_parallel: None,
+        allow_failure: None,
+        about: About::default(),
+        keep_output: false,
+        does,
+    }
+}
+
+/// What a step says about itself; what it leaves open, its function or flow says.
+fn about(step: &Step, flow: &Flow, record: Option<&FunctionRecord>) -> About {
+    let mut about = step.about.clone();
+    about.owner =
+        about.owner.or_else(|| record.and_then(|r| r.owner.clone())).or_else(|| flow.about.owner.clone());
+    for tag in record.into_iter().flat_map(|r| &r.tags) {
+        if !about.tags.contains(tag) {
+            about.tags.push(tag.clone());
+        }
+    }
+    about
+}

@@ -1,0 +1,248 @@
+//! From outcomes to verdicts: of jobs, of steps, of executions of flows.
+
+use std::cmp::Reverse;
+
+use rfx_schemas::outcome::Outcome;
+use rfx_schemas::payload::Payload;
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
+use serde_json::Value;
+
+use super::frame::{Frame, Status};
+use super::job::{Applied, Standing};
+use super::{RunState, job_id};
+use crate::over::short;
+
+/// The gravest verdict of a flow's steps. What is allowed to fail has passed.
+pub(super) fn frame_verdict(frame: &Frame) -> Verdict {
+    let mut counts = Counts::default();
+    for step in &frame.steps {
+        match step.status {
+            Status::Ended(_, true) => counts.add(Verdict::Passed),
+            Status::Ended(verdict, false) => counts.add(verdict),
+            Status::Pending | Status::Active => {}
+        }
+    }
+    counts.verdict()
+}
+
+impl RunState {
+    pub(super) fn outcome(&mut self, outcome: &Outcome, at: Stamp) {
+        let (step, item) = (outcome.job.step as usize, outcome.job.item as usize);
+        let call = self.plan.steps.get(step).and_then(|planned| planned.call());
+        let (Some(call), Some(job)) = (call, self.steps.get_mut(step).and_then(|s| s.jobs.get_mut(item)))
+        else {
+            self.anomalies.unreadable += 1;
+            return;
+        };
+        let (id, ordinal, was_released) = (job.frame, job.ordinal, job.standing == Standing::Released);
+        if matches!(job.standing, Standing::Done(_)) {
+            self.anomalies.duplicate_outcomes += 1;
+            return;
+        }
+        let undo = self.frames[&id].undo || self.plan.steps[step].phase == rfx_schemas::plan::Phase::Teardown;
+        let applied = job.apply(self.run, outcome, at, call, self.ending.is_some() && !undo);
+        if applied == Applied::Duplicate {
+            self.anomalies.duplicate_outcomes += 1;
+            return;
+        }
+        self.clock = self.clock.max(at);
+        self.anomalies.redelivered += u64::from(outcome.deliveries > 1);
+        let local = self.local[step];
+        match applied {
+            Applied::Duplicate => unreachable!("returned above"),
+            Applied::Again(when) => {
+                self.timers.push(Reverse((when, outcome.job)));
+                if was_released {
+                    self.withdraw(id, local, step);
+                }
+                self.stand_in_line(id, local);
+            }
+            Applied::Done(verdict) => {
+                if outcome.kind == OutcomeKind::Passed
+                    && let Some(slot) = self.instance_mut(id, local).outputs.get_mut(ordinal as usize)
+                {
+                    *slot = inline(outcome);
+                }
+                self.settle_job(id, local, item, verdict, was_released);
+            }
+        }
+    }
+
+    /// A job is not out any more.
+    fn withdraw(&mut self, id: u32, local: usize, step: usize) {
+        self.instance_mut(id, local).outstanding -= 1;
+        self.steps[step].outstanding -= 1;
+    }
+
+    /// Gives a job its verdict; the last one ends the step.
+    pub(super) fn settle_job(&mut self, id: u32, local: usize, item: usize, verdict: Verdict, was_out: bool) {
+        let step = self.step_of(id, local);
+        self.steps[step].jobs[item].standing = Standing::Done(verdict);
+        self.steps[step].counts.add(verdict);
+        if was_out {
+            self.withdraw(id, local, step);
+        }
+        let clock = self.clock;
+        let instance = self.instance_mut(id, local);
+        instance.counts.add(verdict);
+        if instance.repeats_until.is_some_and(|until| clock < until) && !self.is_held(id, step) {
+            self.add_job(id, local, step);
+            let keep = self.plan.steps[step].keep_output;
+            let instance = self.instance_mut(id, local);
+            if keep {
+                instance.outputs.push(Value::Null);
+            }
+        }
+        if self.instance(id, local).is_whole() {
+            self.end_step(id, local);
+        } else if self.compiled[step].inner.is_some() {
+            self.open_frames(id, local);
+        } else {
+            self.stand_in_line(id, local);
+        }
+    }
+
+    fn end_step(&mut self, id: u32, local: usize) {
+        let step = self.step_of(id, local);
+        let planned = &self.plan.steps[step];
+        let composite = planned.call().is_none();
+        let instance = self.instance(id, local);
+        let (counts, inside) = (instance.counts, instance.failures);
+        let failing = counts.failed + counts.error;
+        let admitted = planned.allow_failure.is_some_and(|allowed| allowed.admits(failing, counts.total()));
+        let allowed = failing > 0 && counts.lost + counts.cancelled == 0 && admitted;
+        let failures = if composite { inside } else { failing };
+        let instance = self.instance_mut(id, local);
+        instance.status = Status::Ended(counts.verdict(), allowed);
+        instance.shrink();
+        if allowed {
+            self.allowed += failures;
+            self.steps[step].allowed = true;
+        } else {
+            self.frames.get_mut(&id).expect("it holds the step").failures += failures;
+        }
+        self.dirty.insert(id);
+    }
+
+    /// Ends an execution of a flow all of whose steps have ended. Whether there was one to end.
+    pub(super) fn close(&mut self, id: u32) -> bool {
+        let Some((step, item)) = self.frames[&id].of else { return false };
+        let (step, item) = (step as usize, item as usize);
+        let job = self.steps[step].jobs[item];
+        let mut verdict = frame_verdict(&self.frames[&id]);
+        let output = self.plan.steps[step].keep_output.then(|| self.output_of(id, step));
+        if verdict.is_pass()
+            && let Some(reason) = self.unexpected(&job, step, output.as_ref())
+        {
+            verdict = Verdict::Failed;
+            self.steps[step].lone.add(verdict);
+            self.steps[step].notes[item].reason = Some(reason.into());
+        }
+        let lone = u32::from(verdict == Verdict::Failed && self.steps[step].notes[item].reason.is_some());
+        let frame = self.frames.remove(&id).expect("it is the one to close");
+        let local = self.local[step];
+        let outer = self.instance_mut(job.frame, local);
+        outer.failures += frame.failures + lone;
+        if verdict.is_pass()
+            && let Some(slot) = outer.outputs.get_mut(job.ordinal as usize)
+        {
+            *slot = output.unwrap_or_default();
+        }
+        self.settle_job(job.frame, local, item, verdict, job.standing == Standing::Released);
+        true
+    }
+
+    /// What an execution of a flow gives; null where it has no value.
+    fn output_of(&self, id: u32, step: usize) -> Value {
+        let Some(inner) = &self.compiled[step].inner else { return Value::Null };
+        let scope = self.scope(id, &inner.output_paths);
+        match &inner.output {
+            // One output that has no value costs no other.
+            rfx_expr::Template::Map(fields) => fields
+                .iter()
+                .map(|(name, field)| (name.clone(), field.eval(&scope).unwrap_or_default()))
+                .collect(),
+            whole => whole.eval(&scope).unwrap_or_default(),
+        }
+    }
+
+    /// What of a composite's output is not as its step expects.
+    fn unexpected(&self, job: &super::JobState, step: usize, output: Option<&Value>) -> Option<String> {
+        let compiled = &self.compiled[step];
+        if compiled.expect.is_empty() {
+            return None;
+        }
+        let mut scope = self.scope(job.frame, &compiled.expect_paths);
+        scope.set("output", output.unwrap_or(&Value::Null));
+        if let Some(item) = self.instance(job.frame, self.local[step]).item(job.ordinal as usize) {
+            scope.set("item", &item);
+            scope.set("index", &Value::from(job.ordinal));
+        }
+        let said = compiled.expect.iter().filter_map(|expect| match expect.check(&scope) {
+            Ok(check) if check.passed => None,
+            Ok(check) => {
+                let expected = check.expected.map(|e| format!(": expected {e}")).unwrap_or_default();
+                let seen = check.seen.map(|seen| format!(", seen {}", short(&seen))).unwrap_or_default();
+                Some(format!("{}{expected}{seen}", expect.text()))
+            }
+            Err(error) => Some(error.to_string()),
+        });
+        let said: Vec<_> = said.collect();
+        (!said.is_empty()).then(|| said.join("\n"))
+    }
+}
+
+impl RunState {
+    /// Gives every job of a step that has none this verdict.
+    pub(super) fn settle_rest(&mut self, id: u32, local: usize, verdict: Verdict) {
+        let step = self.step_of(id, local);
+        self.instance_mut(id, local).repeats_until = None;
+        let items = self.instance(id, local).jobs.clone();
+        for item in items {
+            let standing = self.steps[step].jobs[item as usize].standing;
+            if !matches!(standing, Standing::Done(_)) {
+                self.settle_job(id, local, item as usize, verdict, standing == Standing::Released);
+            }
+        }
+    }
+
+    /// Gives every execution of a composite that has not begun this verdict.
+    pub(super) fn settle_unopened(&mut self, id: u32, local: usize, verdict: Verdict) {
+        let step = self.step_of(id, local);
+        let instance = self.instance_mut(id, local);
+        let items: Vec<_> = instance.jobs[instance.cursor..].to_vec();
+        instance.cursor = instance.jobs.len();
+        for item in items {
+            self.steps[step].lone.add(verdict);
+            self.settle_job(id, local, item as usize, verdict, false);
+        }
+    }
+
+    /// Jobs that were published, or may have been, and have no outcome: those of teardown, or all others.
+    pub fn unsettled(&self, teardown: bool) -> Vec<(rfx_schemas::id::JobId, rfx_schemas::id::Attempt)> {
+        let mut jobs = Vec::new();
+        for (id, local, step) in self.all_steps() {
+            let instance = self.instance(id, local);
+            let call = self.compiled[step].inner.is_none();
+            if instance.status != Status::Active || !call || self.is_undo(id, step) != teardown {
+                continue;
+            }
+            for item in &instance.jobs {
+                let job = &self.steps[step].jobs[*item as usize];
+                if !matches!(job.standing, Standing::Done(_)) {
+                    jobs.push((job_id(step, *item as usize), job.attempt));
+                }
+            }
+        }
+        jobs
+    }
+}
+
+/// The output of an outcome; null where it has none.
+fn inline(outcome: &Outcome) -> Value {
+    match &outcome.output {
+        Some(Payload::Inline(json)) => json.parse().unwrap_or(Value::Null),
+        _ => Value::Null,
+    }
+}
