@@ -56,6 +56,8 @@ pub struct Path {
     pub names: Vec<String>,
     /// Byte offset of the variable in the expression's text.
     pub offset: usize,
+    /// Whether it only asks if the last field is there: `has(output.field)`.
+    pub tested: bool,
 }
 
 impl fmt::Display for Path {
@@ -199,7 +201,8 @@ impl<'a> Walk<'a> {
         self.nodes += 1;
         self.depth = self.depth.max(depth);
         if let Some((id, names)) = path_of(expr) {
-            self.add(id, names);
+            let tested = matches!(&expr.expr, Expr::Select(select) if select.test);
+            self.add(id, names, tested);
             return;
         }
         match &expr.expr {
@@ -241,12 +244,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn add(&mut self, id: u64, names: Vec<String>) {
+    fn add(&mut self, id: u64, names: Vec<String>, tested: bool) {
         if self.bound.contains(&names[0]) {
             return;
         }
         let offset = self.offset(id);
-        self.paths.push(Path { names, offset });
+        self.paths.push(Path { names, offset, tested });
     }
 
     fn offset(&self, id: u64) -> usize {

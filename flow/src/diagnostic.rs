@@ -116,10 +116,11 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = |(at, label): &(Range<usize>, String)| {
-            LabeledSpan::new_with_span(Some(label.clone()), at.clone())
-        };
-        Some(Box::new(self.marks.iter().map(span)))
+        let marks = self.marks.iter().enumerate().map(|(nth, (at, label))| match nth {
+            0 => LabeledSpan::new_primary_with_span(Some(label.clone()), at.clone()),
+            _ => LabeledSpan::new_with_span(Some(label.clone()), at.clone()),
+        });
+        Some(Box::new(marks))
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 pub mod data;
 pub mod diagnostic;
 mod extend;
+pub mod files;
 pub mod library;
 pub mod model;
 mod over;
@@ -17,5 +18,7 @@ mod yaml;
 
 pub use check::{Checked, check};
 pub use library::Library;
-pub use plan::{Catalogue, Choice, Chosen, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, plan};
+pub use plan::{
+    Catalogue, Choice, Chosen, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, input_schema, plan,
+};
 pub use state::{JobState, PlanError, Refusal, Release, ReleasedJob, RunState, Standing, StepState};

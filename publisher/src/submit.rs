@@ -165,6 +165,10 @@ fn data_set(
     place: Option<(&Source, std::ops::Range<usize>)>,
 ) -> Result<(DataSet, Value, Option<bytes::Bytes>), Problem> {
     let shown = path.display().to_string();
+    if !data::is_known(path) {
+        // Said without reading it: it need not be text.
+        return Err(data::parse(&Source::new(&shown, "")).expect_err("its ending is none that is read"));
+    }
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("cannot read the data file {shown}: {error}");
         let problem = match place {

@@ -18,7 +18,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("config", &["rfx-schemas"]),
     ("transport", &["rfx-config", "rfx-schemas"]),
     ("publisher", &["rfx-config", "rfx-flow", "rfx-report", "rfx-schemas", "rfx-transport"]),
-    ("worker", &["rfx-config", "rfx-expr", "rfx-schemas", "rfx-transport"]),
+    ("worker", &["rfx-config", "rfx-expr", "rfx-flow", "rfx-schemas", "rfx-transport"]),
     ("collector", &["rfx-config", "rfx-flow", "rfx-report", "rfx-schemas", "rfx-transport"]),
     ("cli", &["rfx-collector", "rfx-config", "rfx-publisher", "rfx-schemas", "rfx-transport", "rfx-worker"]),
     ("tests", &["rfx", "rfx-config", "rfx-report", "rfx-schemas", "rfx-transport"]),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Serve functions: pull jobs of a group, execute them, record their outcomes.
 #[derive(Debug, Parser)]
@@ -21,14 +21,24 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
     /// A folder with pool.toml and functions; may be repeated
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub pool: Vec<PathBuf>,
     /// Attempts at once, for the queue main or the one named; may be repeated
     #[arg(long, value_name = "[QUEUE=]N")]
     pub slots: Vec<String>,
     /// The Python to run pools with
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub python: Option<String>,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Print what would be served, as JSON, without a server
+    Describe,
 }
 
 impl Args {

@@ -93,6 +93,9 @@ impl Catalogue {
             let (count, broken) = (functions.len(), broken.len());
             tracing::info!(pool = info.name, python, functions = count, broken, "opened a pool");
             catalogue.add_pool(group, &runner.hello);
+            let (flows, wrong) = crate::flows::of_pool(&recipe.pool, &info.name, group);
+            catalogue.records.extend(flows);
+            catalogue.broken.extend(wrong);
             catalogue.pools.push(Pool::new(recipe, runner));
         }
         Ok(catalogue)
@@ -179,7 +182,7 @@ fn record(
         timeout: info.timeout,
         input: info.input_schema.clone(),
         output: info.output_schema.clone(),
-        state: Vec::new(),
+        state: info.state.clone(),
         flow: None,
         source: Some(format!("{}:{}", info.file, info.line)),
         digest: Some(info.digest.clone()),

@@ -8,6 +8,7 @@ mod attempt;
 pub mod builtin;
 mod catalogue;
 mod expect;
+mod flows;
 mod lane;
 pub mod native;
 mod runner;
@@ -101,6 +102,21 @@ pub async fn run(
         pool.close().await;
     }
     said.map_err(WorkerError::from)
+}
+
+/// What a worker with these settings would serve, and the modules that cannot be imported.
+pub async fn describe(
+    settings: &settings::Worker,
+    mut registry: Registry,
+) -> Result<(Vec<FunctionRecord>, Vec<BrokenModule>), WorkerError> {
+    let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
+    builtin::add(&mut registry).expect("the names are valid");
+    let opening = Catalogue::open(&settings.group, &registry, &settings.pools, &settings.python, sdk.path());
+    let Catalogue { records, broken, pools, .. } = opening.await?;
+    for pool in &pools {
+        pool.close().await;
+    }
+    Ok((records, broken))
 }
 
 /// Announces what is served, hears of cancelled runs, and waits for the lanes to end.

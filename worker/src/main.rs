@@ -4,7 +4,7 @@ mod args;
 
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, Command};
 use clap::Parser as _;
 use rfx_config::process::{self, Failure, Signals};
 use rfx_config::settings::Settings;
@@ -26,6 +26,9 @@ async fn run(args: Args, signals: Signals) -> Result<u8, Failure> {
     if !args.pool.is_empty() {
         settings.worker.pools.clone_from(&args.pool);
     }
+    if let Some(Command::Describe) = args.command {
+        return describe(&settings).await;
+    }
     let telemetry = telemetry::start("rfx-worker", &settings.log, &settings.telemetry);
     let transport = connect(&settings.nats, "rfx-worker").await.map_err(Failure::unavailable)?;
     let shutdown = process::shutdown_token(signals);
@@ -44,4 +47,13 @@ async fn run(args: Args, signals: Signals) -> Result<u8, Failure> {
         Err(error @ (WorkerError::Pool(_) | WorkerError::Sdk(_))) => Err(Failure::usage(error)),
         Err(error @ WorkerError::Transport(_)) => Err(Failure::unavailable(error)),
     }
+}
+
+/// Prints the functions and what could not be imported, for tools that check flows without a server.
+async fn describe(settings: &Settings) -> Result<u8, Failure> {
+    let described = rfx_worker::describe(&settings.worker, Registry::default());
+    let (functions, broken) = described.await.map_err(Failure::usage)?;
+    let text = serde_json::json!({"functions": functions, "broken": broken});
+    process::print(&format!("{text:#}\n"))?;
+    Ok(exit::PASSED)
 }

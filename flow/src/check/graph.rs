@@ -1,9 +1,11 @@
 //! The steps of a flow as a graph: no cycles, and no state shared by what runs side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::Checker;
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Problem, Source};
+use crate::model::Flow;
 
 impl Checker<'_> {
     pub(super) fn cycles(&mut self) {
@@ -24,48 +26,48 @@ impl Checker<'_> {
             }
         }
     }
+}
 
-    /// Steps that declare the same key of state, and may run at the same time.
-    pub(super) fn coupling(&mut self) {
-        let mut by_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (at, step) in self.flow.steps.iter().enumerate() {
-            for (_, key) in &step.state {
-                by_key.entry(key).or_default().push(at);
-            }
+/// Steps that declare the same key of state, and may run at the same time. `keys` says for each step
+/// which keys it declares, and where.
+pub(crate) fn coupling(
+    source: &Source,
+    flow: &Flow,
+    edges: &[BTreeSet<usize>],
+    keys: &[Vec<(Range<usize>, String)>],
+) -> Vec<Problem> {
+    let mut by_key: BTreeMap<&str, Vec<(usize, &Range<usize>)>> = BTreeMap::new();
+    for (at, declared) in keys.iter().enumerate() {
+        for (place, key) in declared {
+            by_key.entry(key).or_default().push((at, place));
         }
-        for (key, steps) in by_key {
-            for (nth, one) in steps.iter().enumerate() {
-                for other in &steps[nth + 1..] {
-                    self.coupled(key, *one, *other);
+    }
+    let mut problems = Vec::new();
+    for (key, users) in by_key {
+        for (nth, (one, place)) in users.iter().enumerate() {
+            for (other, other_place) in &users[nth + 1..] {
+                let (a, b) = (&flow.steps[*one], &flow.steps[*other]);
+                let ordered =
+                    a.phase != b.phase || leads_to(edges, *other, *one) || leads_to(edges, *one, *other);
+                if ordered || one == other {
+                    continue;
                 }
+                let (a, b) = (&a.name, &b.name);
+                let message = format!("{a} and {b} may run at the same time, and both use the state {key}");
+                let problem = Problem::new(source, (*other_place).clone(), message)
+                    .label(format!("used by {b}"))
+                    .and((*place).clone(), format!("used by {a}"));
+                problems.push(
+                    problem.help(format!("order them: {b}: {{ needs: {a} }}, or give each its own key")),
+                );
             }
         }
     }
-
-    fn coupled(&mut self, key: &str, one: usize, other: usize) {
-        let steps = &self.flow.steps;
-        let ordered = steps[one].phase != steps[other].phase
-            || leads_to(&self.edges, other, one)
-            || leads_to(&self.edges, one, other);
-        if ordered || one == other {
-            return;
-        }
-        let place = |step: usize| {
-            let keys = steps[step].state.iter();
-            keys.filter(|(_, k)| k == key).map(|(at, _)| at.clone()).next().unwrap_or(steps[step].at.clone())
-        };
-        let (a, b) = (&steps[one].name, &steps[other].name);
-        let message = format!("{a} and {b} run at the same time and both use the state {key}");
-        let problem = Problem::new(self.source, place(other), message)
-            .label(format!("used by {b}"))
-            .and(place(one), format!("used by {a}"));
-        self.problems
-            .push(problem.help(format!("order them: {b}: {{ needs: {a} }}, or give each its own key")));
-    }
+    problems
 }
 
 /// Whether `from` waits for `to`, directly or by others.
-pub(crate) fn leads_to(edges: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
+fn leads_to(edges: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
     let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
     while let Some(at) = open.pop() {
         if at == to {

@@ -3,8 +3,8 @@
 //!
 //! Types are not looked at here: they need the catalogue, and are part of planning.
 
-mod graph;
-mod reads;
+pub(crate) mod graph;
+pub(crate) mod reads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -84,7 +84,8 @@ impl<'a> Checker<'a> {
             self.template(self.source, at, output, Reads::Step, None);
         }
         self.cycles();
-        self.coupling();
+        let keys: Vec<_> = flow.steps.iter().map(|step| step.state.clone()).collect();
+        self.problems.extend(graph::coupling(self.source, flow, &self.edges, &keys));
     }
 
     fn step(&mut self, at: usize, step: &Step) {

@@ -226,7 +226,7 @@ impl Checker<'_> {
 }
 
 /// Where a text stands in the file: as written inside its node, else at the node's start.
-fn locate(source: &Source, at: &Range<usize>, text: &str) -> usize {
+pub(crate) fn locate(source: &Source, at: &Range<usize>, text: &str) -> usize {
     let end = source.text().len();
     let written = &source.text()[at.start.min(end)..];
     written.find(text).map_or(at.start, |inside| at.start + inside)

@@ -5,6 +5,7 @@
 
 mod edges;
 mod given;
+mod kinds;
 mod known;
 mod layout;
 mod place;
@@ -24,6 +25,7 @@ use crate::diagnostic::{Problem, Problems, Source, did_you_mean};
 use crate::extend::extended;
 use crate::library::Library;
 use crate::model::{At, Place};
+pub use edges::input_schema;
 pub use select::{Choice, Chosen};
 
 /// Longest time that an attempt may run unless someone says otherwise.

@@ -188,14 +188,15 @@ impl Pair<'_> {
         names.into_iter().flat_map(field).collect()
     }
 
-    /// Only items that are there for sure count. Behind what either knows by position all items are
-    /// alike, so the first of them stands for all.
+    /// A list that may have items is taken to have one: nobody means the empty list only. Behind what
+    /// either knows by position all items are alike, so the first of them stands for all.
     fn lists(&self, want: &List, given: &List) -> Vec<Mismatch> {
         let too_short = given.max().is_some_and(|max| max < want.min);
         if too_short || want.max().is_some_and(|max| max < given.min) {
             return vec![differ(want.length(), given.length())];
         }
-        let sure = want.min.max(given.min);
+        let some = usize::from(given.max() != Some(0) && want.max() != Some(0));
+        let sure = want.min.max(given.min).max(some);
         let apart = want.first.len().max(given.first.len());
         (0..sure.min(apart + 1))
             .flat_map(|i| self.inside(&i.to_string(), want.get(i), given.get(i)))

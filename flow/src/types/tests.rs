@@ -150,7 +150,12 @@ fn types_against_schemas() {
             &[": expected a text, got one of 1, 2"],
         ),
         (json!({"enum": ["a", "b"]}), Type::text(), &[]),
-        (json!({"type": "array", "items": {"type": "string"}}), Type::list_of(Type::integer()), &[]),
+        (
+            json!({"type": "array", "items": {"type": "string"}}),
+            Type::list_of(Type::integer()),
+            &["0: expected a text, got a whole number"],
+        ),
+        (json!({"type": "array", "items": {"type": "string"}}), Type::of_value(&json!([])), &[]),
         (
             json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
             Type::list_of(Type::integer()),

@@ -239,7 +239,7 @@ fn an_input_that_cannot_be_made_is_refused_with_the_reason() {
 
 #[test]
 fn outputs_of_the_flow_are_made_from_its_steps() {
-    let text = "flow: x\nsteps:\n  a: { uses: f.a, each: [1, 2] }\noutputs: { ids: \"${{ steps.a.output.map(o, o.id) }}\", none: \"${{ steps.a.output.nope }}\" }\n";
+    let text = "flow: x\nsteps:\n  a: { uses: f.a, each: [1, 2] }\n  b: { uses: f.b }\noutputs: { ids: \"${{ steps.a.output.map(o, o.id) }}\", none: \"${{ steps.b.output.nope }}\" }\n";
     let mut state = state(text);
     play(&mut state, passes);
     assert_eq!(

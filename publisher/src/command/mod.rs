@@ -2,6 +2,7 @@
 
 mod functions;
 mod plan;
+mod pool;
 mod run;
 mod runs;
 

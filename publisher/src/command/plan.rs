@@ -41,8 +41,10 @@ async fn plan(desk: &Desk, args: &LookArgs) -> Result<Prepared, Failure> {
     // What is wrong in the file itself is said without a server.
     let checked = read_flow(&args.plan.flow).map_err(submit_failure)?;
     let choices = choices(&args.plan)?;
-    let catalogue = if args.offline {
-        let fallback = desk.settings.publisher.group.clone();
+    let fallback = desk.settings.publisher.group.clone();
+    let catalogue = if !args.plan.pool.is_empty() {
+        super::pool::catalogue(&args.plan.pool, &fallback)?
+    } else if args.offline {
         Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false, broken: Vec::new() }
     } else {
         let transport = desk.connect().await?;

@@ -34,6 +34,7 @@ class Function:
         owner: str | None = None,
         timeout: float | None = None,
         queue: str | None = None,
+        state: Iterable[str] = (),
     ) -> None:
         self.call = call
         self.module = call.__module__
@@ -43,6 +44,7 @@ class Function:
         self.owner = owner
         self.timeout = timeout
         self.queue = queue
+        self.state = (state,) if isinstance(state, str) else tuple(state)
         self.line: int = inspect.unwrap(call).__code__.co_firstlineno
         self.is_async = inspect.iscoroutinefunction(call)
         self._check()
@@ -82,6 +84,7 @@ def function(
     owner: str | None = None,
     timeout: float | None = None,
     queue: str | None = None,
+    state: Iterable[str] = (),
 ) -> Callable[[F], F]: ...
 
 
@@ -89,7 +92,8 @@ def function(call: Callable[..., Any] | None = None, /, **options: Any) -> Calla
     """Make a function part of its pool. It stays callable as it was.
 
     `name` replaces the default, `<module>.<function>`. `timeout` is in seconds. `queue` is the lane in which
-    its jobs wait; `owner` is who to ask, the pool's owner by default.
+    its jobs wait; `owner` is who to ask, the pool's owner by default. `state` names what it shares with other
+    functions: steps that use the same and may run at the same time are refused.
     """
 
     def register(call: Callable[..., Any]) -> Callable[..., Any]:

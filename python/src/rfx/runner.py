@@ -218,6 +218,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "tags": function.tags,
         "owner": function.owner,
         "queue": function.queue,
+        "state": list(function.state),
         "timeout": function.timeout,
         "input_schema": function.signature.input_schema(),
         "output_schema": function.signature.output_schema(),

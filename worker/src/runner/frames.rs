@@ -81,6 +81,9 @@ pub struct FunctionInfo {
     /// Longest time that an attempt may run, in seconds.
     #[serde(default)]
     pub timeout: Option<f64>,
+    /// Keys of shared state that it reads or writes.
+    #[serde(default)]
+    pub state: Vec<String>,
     /// JSON Schema of its input.
     #[serde(default)]
     pub input_schema: serde_json::Value,
