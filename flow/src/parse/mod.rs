@@ -45,15 +45,14 @@ pub fn flow(source: &Source, root: &Node, problems: &mut Vec<Problem>) -> Flow {
     if let Some((_, node)) = fields.remove("outputs") {
         flow.outputs = reader.named(node, |_, _, node| Some((node.at.clone(), node.to_json())));
     }
-    let has_steps = fields.contains_key("steps");
     for phase in Phase::ALL {
         if let Some((_, node)) = fields.remove(phase.key()) {
             reader.steps(node, phase, &mut flow.steps);
         }
     }
     let main = flow.steps.iter().any(|s| s.phase == Phase::Main);
-    // Steps that could not be read have their own message.
-    if !main && flow.extends.is_none() && (!has_steps || reader.problems.is_empty()) {
+    // Steps that could not be read, or stand under another key, have their own message.
+    if !main && flow.extends.is_none() && reader.problems.is_empty() {
         let at = flow.at.clone();
         reader.problem(at, "the flow has no steps", "add steps: with at least one step");
     }

@@ -9,9 +9,10 @@ use rfx_schemas::id::RunId;
 use rfx_schemas::outcome::Outcome;
 use rfx_schemas::payload::{Json, Payload};
 use rfx_schemas::plan::Plan;
+use rfx_schemas::record::FunctionRecord;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::OutcomeKind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The run of every test.
 pub fn run() -> RunId {
@@ -76,4 +77,41 @@ pub fn ended(job: &ReleasedJob, kind: OutcomeKind, output: &Value) -> Fact {
         digest: None,
     };
     Fact::Ended(Ended { outcomes: vec![outcome] })
+}
+
+/// A catalogue with a few functions whose schemas are known.
+pub fn some_functions() -> Catalogue {
+    let record = |name: &str, input: Value, output: Value, state: &[&str]| FunctionRecord {
+        name: name.parse().expect("a name"),
+        version: "1".parse().expect("a version"),
+        group: "local".parse().expect("a group"),
+        queue: rfx_schemas::name::Queue::main(),
+        pool: "test".to_owned(),
+        doc: String::new(),
+        tags: Vec::new(),
+        owner: None,
+        timeout: None,
+        input,
+        output,
+        state: state.iter().map(|key| (*key).to_owned()).collect(),
+        flow: None,
+        source: None,
+        digest: None,
+        seen: at(0),
+    };
+    let named = json!({
+        "type": "object", "additionalProperties": false, "required": ["name"],
+        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+    });
+    let tenant = json!({
+        "type": "object", "additionalProperties": false, "required": ["id", "size"],
+        "properties": {"id": {"type": "string"}, "size": {"type": "integer"}},
+    });
+    let functions = vec![
+        record("f.any", Value::Null, Value::Null, &[]),
+        record("tenants.create", named, tenant, &[]),
+        record("stock.book", Value::Null, Value::Null, &["stock"]),
+        record("stock.count", Value::Null, Value::Null, &["stock"]),
+    ];
+    Catalogue { functions, complete: true, ..nothing_known() }
 }
