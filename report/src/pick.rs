@@ -124,12 +124,16 @@ pub(crate) fn lineage(step: &StepReport) -> Option<String> {
     (!step.extends.is_empty()).then(|| text::one_line(&lineage, MESSAGE_LIMIT))
 }
 
+/// `1 job`, `3 jobs`.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    format!("{} {what}{}", text::count(number), if number == 1 { "" } else { "s" })
+}
+
 /// `3 executions`: what a composite has where other steps have jobs.
 pub(crate) fn executions(step: &StepReport) -> String {
     match step.jobs.len() {
         0 => "·".to_owned(),
-        1 => "1 execution".to_owned(),
-        some => format!("{} executions", text::count(some)),
+        some => counted(some, "execution"),
     }
 }
 
@@ -272,6 +276,11 @@ pub(crate) fn span(step: &StepReport) -> Option<(Stamp, Stamp)> {
 /// How long the step took, for people; a step without jobs took no time at all.
 pub(crate) fn step_took(step: &StepReport) -> String {
     if step.jobs.is_empty() { "·".to_owned() } else { text::human(step.duration) }
+}
+
+/// How many jobs there are; executions of composites are none.
+pub(crate) fn total(report: &Report) -> usize {
+    jobs(report).count()
 }
 
 /// Jobs that have no verdict yet.
