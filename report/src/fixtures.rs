@@ -31,6 +31,7 @@ pub(crate) fn table() -> Vec<(&'static str, Report)> {
         ("empty", report(Verdict::Skipped, Vec::new())),
         ("many", many(300, 40)),
         ("composites", composites()),
+        ("hostile composites", composites::hostile()),
     ]
 }
 

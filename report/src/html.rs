@@ -35,7 +35,7 @@ struct Page {
     trace: String,
     cancelled: Option<String>,
     breaches: Vec<String>,
-    allowed: Option<String>,
+    notes: Vec<String>,
     facts: Vec<(&'static str, String)>,
     about: Vec<(&'static str, String)>,
     anomalies: Option<String>,
@@ -75,7 +75,7 @@ impl Page {
             trace: text::one_line(&report.trace, pick::MESSAGE_LIMIT),
             cancelled: report.cancelled.as_deref().map(|why| text::one_line(why, pick::MESSAGE_LIMIT)),
             breaches: pick::breaches(report).collect(),
-            allowed: allowed(report),
+            notes: allowed(report).into_iter().chain(no_jobs(report)).collect(),
             facts: facts(report),
             about: pick::about(&report.about),
             anomalies: anomalies(report),
@@ -100,6 +100,16 @@ fn allowed(report: &Report) -> Option<String> {
         (some, _) => format!("{some} of the failures are allowed: they do not fail the run."),
     };
     Some(which)
+}
+
+/// Why the counts may make more than there are jobs.
+fn no_jobs(report: &Report) -> Option<String> {
+    let counted = report.counts.total() as usize + pick::open(report);
+    let more = counted.saturating_sub(pick::total(report));
+    let verb = if more == 1 { "is no job" } else { "are no jobs" };
+    let why = "a step that was skipped as a whole counts once, and so does an execution of a flow that did \
+               not pass by itself";
+    (more > 0).then(|| format!("{} of these {verb}: {why}.", text::count(more)))
 }
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
@@ -212,7 +222,8 @@ mod tests {
             let width: f64 = bar(&report).iter().map(|share| share.width.parse::<f64>().unwrap()).sum();
             assert!(width < 100.1, "{name}: {width}");
         }
-        assert!(html(&fixtures::composites()).contains(">13 jobs</h2>"));
+        let page = html(&fixtures::composites());
+        assert!(page.contains(">13 jobs</h2>") && page.contains("3 of these are no jobs"));
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub(super) struct Count {
     pub(super) word: &'static str,
     pub(super) number: String,
     pub(super) zero: bool,
+    pub(super) allowed: bool,
 }
 
 /// A job in its step's list.
@@ -70,8 +71,9 @@ pub(super) struct JobView {
 pub(super) fn views(report: &Report, tree: &Tree, columns: &[Verdict], budget: &mut Budget) -> Vec<StepView> {
     let share = PAGE / report.steps.len().max(1);
     let steps = report.steps.iter().enumerate();
-    let mut views: Vec<_> =
-        steps.map(|(at, step)| StepView::of(at, tree, step, share, budget).counted(step, columns)).collect();
+    let mut views: Vec<_> = steps
+        .map(|(at, step)| StepView::of(report, at, tree, share, budget).counted(step, columns))
+        .collect();
     // What needs a look must be seen, however deep it is: from the innermost on.
     for at in (0..views.len()).rev() {
         if let Some(parent) = tree.parent(at).filter(|_| views[at].open) {
@@ -82,10 +84,13 @@ pub(super) fn views(report: &Report, tree: &Tree, columns: &[Verdict], budget: &
 }
 
 impl StepView {
-    fn of(at: usize, tree: &Tree, step: &StepReport, share: usize, budget: &mut Budget) -> Self {
+    fn of(report: &Report, at: usize, tree: &Tree, share: usize, budget: &mut Budget) -> Self {
+        let step = &report.steps[at];
         let listed = listed(step, share);
-        let unlisted = step.jobs.len() - listed.len();
+        let unlisted = if is_plain(step) { 0 } else { step.jobs.len() - listed.len() };
         let allowed = tree.allows(at, step.verdict);
+        // One that never had a turn has its reason from what is around it.
+        let reason = if step.jobs.is_empty() { tree.reason(report, at) } else { step.reason.as_deref() };
         let jobs = listed.iter().enumerate().map(|(number, job)| {
             let early = number < OPEN && !tree.allows(at, job.verdict);
             JobView::of(job, early, tree.allows(at, job.verdict), budget)
@@ -102,7 +107,7 @@ impl StepView {
             lineage: pick::lineage(step),
             about: pick::about(&step.about),
             place: pick::place(step),
-            reason: step.reason.as_deref().map(|reason| pick::lines(reason).join("\n")),
+            reason: reason.map(|reason| pick::lines(reason).join("\n")),
             total: text::count(step.jobs.len()),
             counted: String::new(),
             counts: Vec::new(),
@@ -125,6 +130,7 @@ impl StepView {
                 word: verdict.as_str(),
                 number: if jobs == 0 { "·".to_owned() } else { text::count(jobs as usize) },
                 zero: jobs == 0,
+                allowed: self.allowed && matches!(verdict, Verdict::Failed | Verdict::Error),
             }
         };
         self.counted = pick::counted(step.jobs.len(), "job");
@@ -141,8 +147,17 @@ fn needs_a_look(step: &StepReport) -> bool {
     }
 }
 
+/// Whether it is a composite over nothing, whose one execution has neither name nor reason: its row
+/// tells all.
+fn is_plain(step: &StepReport) -> bool {
+    matches!(step.jobs.as_slice(), [only] if step.composite && only.key.is_none() && only.reason.is_none())
+}
+
 /// The jobs to list, those to look at first; within that, by item.
 fn listed(step: &StepReport, share: usize) -> Vec<&JobReport> {
+    if is_plain(step) {
+        return Vec::new();
+    }
     let has_passed = |job: &&JobReport| job.verdict == Some(Verdict::Passed);
     let (passed, mut listed): (Vec<&JobReport>, Vec<_>) = step.jobs.iter().partition(has_passed);
     listed.sort_by_key(|job| pick::rank(job.verdict));
@@ -210,6 +225,17 @@ mod tests {
         assert_eq!(listed(&report.steps[0], PAGE).len(), 10 + 200);
         report.steps[0].composite = true;
         assert_eq!(listed(&report.steps[0], PAGE).len(), 10 + 20);
+    }
+
+    #[test]
+    fn the_one_execution_of_a_composite_is_listed_only_if_it_tells_something() {
+        let mut report = fixtures::composites();
+        let host = &mut report.steps[1];
+        host.jobs.truncate(1);
+        host.jobs[0].key = None;
+        assert!(listed(host, PAGE).is_empty());
+        host.jobs[0].reason = Some("refused".into());
+        assert_eq!(listed(host, PAGE).len(), 1);
     }
 
     #[test]
