@@ -1,5 +1,7 @@
 //! The reports that the tests of all renderings share. Every time, id and text is fixed.
 
+mod composites;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use rfx_schemas::report::{Anomalies, AttemptReport, Detail, JobReport, Report, S
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
 use serde_json::json;
+
+pub(crate) use composites::composites;
 
 /// Noon of the fixtures, in microseconds.
 const START: i64 = 1_764_158_400_000_000;
@@ -26,6 +30,8 @@ pub(crate) fn table() -> Vec<(&'static str, Report)> {
         ("running", running()),
         ("empty", report(Verdict::Skipped, Vec::new())),
         ("many", many(300, 40)),
+        ("composites", composites()),
+        ("hostile composites", composites::hostile()),
     ]
 }
 
@@ -265,7 +271,7 @@ fn skipped(mut step: StepReport) -> StepReport {
 
 fn report(verdict: Verdict, steps: Vec<StepReport>) -> Report {
     let mut counts = Counts::default();
-    steps.iter().for_each(|step| counts.merge(&step.counts));
+    steps.iter().filter(|step| !step.composite).for_each(|step| counts.merge(&step.counts));
     let submitted = Stamp::from_micros(START);
     let last = steps.iter().filter_map(crate::pick::span).map(|(_, to)| to).max().unwrap_or(submitted);
     Report {

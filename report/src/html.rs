@@ -11,6 +11,7 @@ use rfx_schemas::verdict::Verdict;
 
 use crate::pick::{self, Mark};
 use crate::text;
+use crate::tree::Tree;
 use evidence::Budget;
 use steps::StepView;
 use timeline::Timeline;
@@ -33,7 +34,10 @@ struct Page {
     run: String,
     trace: String,
     cancelled: Option<String>,
+    breaches: Vec<String>,
+    notes: Vec<String>,
     facts: Vec<(&'static str, String)>,
+    about: Vec<(&'static str, String)>,
     anomalies: Option<String>,
     given: Vec<Given>,
     total: String,
@@ -62,6 +66,7 @@ impl Page {
     fn of(report: &Report) -> Self {
         let mut budget = Budget::of_page();
         let columns = pick::columns(report);
+        let tree = Tree::of(report);
         Self {
             mark: Mark::of(report.verdict),
             flow: text::one_line(&report.flow, pick::MESSAGE_LIMIT),
@@ -69,16 +74,42 @@ impl Page {
             run: report.run.to_string(),
             trace: text::one_line(&report.trace, pick::MESSAGE_LIMIT),
             cancelled: report.cancelled.as_deref().map(|why| text::one_line(why, pick::MESSAGE_LIMIT)),
+            breaches: pick::breaches(report).collect(),
+            notes: allowed(report).into_iter().chain(no_jobs(report)).collect(),
             facts: facts(report),
+            about: pick::about(&report.about),
             anomalies: anomalies(report),
             given: given(report),
-            total: text::count(report.steps.iter().map(|step| step.jobs.len()).sum()),
+            total: pick::counted(pick::total(report), "job"),
             bar: bar(report),
-            timeline: Timeline::of(report),
-            steps: steps::views(report, &columns, &mut budget),
+            timeline: Timeline::of(report, &tree),
+            steps: steps::views(report, &tree, &columns, &mut budget),
             columns: columns.into_iter().map(|verdict| Mark::of(Some(verdict))).collect(),
         }
     }
+}
+
+/// What of the failures below the bar does not fail the run.
+fn allowed(report: &Report) -> Option<String> {
+    let counts = &report.counts;
+    let which = match (counts.allowed, counts.failed + counts.error) {
+        (0, _) => return None,
+        (1, 1) => "The failure is allowed: it does not fail the run.".to_owned(),
+        (allowed, all) if allowed >= all => "All failures are allowed: they do not fail the run.".to_owned(),
+        (1, _) => "1 of the failures is allowed: it does not fail the run.".to_owned(),
+        (some, _) => format!("{some} of the failures are allowed: they do not fail the run."),
+    };
+    Some(which)
+}
+
+/// Why the counts may make more than there are jobs.
+fn no_jobs(report: &Report) -> Option<String> {
+    let counted = report.counts.total() as usize + pick::open(report);
+    let more = counted.saturating_sub(pick::total(report));
+    let verb = if more == 1 { "is no job" } else { "are no jobs" };
+    let why = "a step that was skipped as a whole counts once, and so does an execution of a flow that did \
+               not pass by itself";
+    (more > 0).then(|| format!("{} of these {verb}: {why}.", text::count(more)))
 }
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
@@ -122,10 +153,10 @@ fn given(report: &Report) -> Vec<Given> {
 
 /// The pieces of the bar of counts; jobs without a verdict come last.
 fn bar(report: &Report) -> Vec<Share> {
-    let jobs: usize = report.steps.iter().map(|step| step.jobs.len()).sum();
     let counted = |verdict: Verdict| (Some(verdict), report.counts.get(verdict) as usize);
     let pieces = Verdict::ALL.into_iter().map(counted).chain([(None, pick::open(report))]);
-    let whole = jobs.max(1) as f64;
+    // Not the number of jobs: a step that was skipped as a whole counts as one, and has none.
+    let whole = (report.counts.total() as usize + pick::open(report)).max(1) as f64;
     let mut before = 0;
     let mut bar = Vec::new();
     for (verdict, count) in pieces.filter(|(_, count)| *count > 0) {
@@ -172,6 +203,27 @@ mod tests {
                 assert!(!page.contains(wrong), "{name}: {wrong:?}");
             }
         }
+    }
+
+    #[test]
+    fn flows_inside_of_flows() {
+        let page = html(&fixtures::composites());
+        insta::with_settings!({filters => vec![
+            ("(?s)<style>.*?</style>", "[style]"),
+            ("(?s)<script>.*?</script>", "[script]"),
+        ]}, {
+            insta::assert_snapshot!(page);
+        });
+    }
+
+    #[test]
+    fn the_bar_is_never_wider_than_the_page_and_leaves_executions_out() {
+        for (name, report) in fixtures::table() {
+            let width: f64 = bar(&report).iter().map(|share| share.width.parse::<f64>().unwrap()).sum();
+            assert!(width < 100.1, "{name}: {width}");
+        }
+        let page = html(&fixtures::composites());
+        assert!(page.contains(">13 jobs</h2>") && page.contains("3 of these are no jobs"));
     }
 
     #[test]

@@ -65,6 +65,12 @@ mod tests {
     }
 
     #[test]
+    fn flows_inside_of_flows_keep_theirs() {
+        let text = String::from_utf8(json(&fixtures::composites())).unwrap();
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
     fn another_schema_is_refused_by_its_number_even_if_the_shape_differs() {
         for bytes in [r#"{"schema":9,"who":"knows"}"#.to_owned(), newer()] {
             assert!(matches!(read(bytes.as_bytes()), Err(ReadError::Schema { found: 9 })));

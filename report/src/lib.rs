@@ -15,6 +15,7 @@ mod pick;
 mod recorder;
 pub mod summary;
 mod text;
+mod tree;
 
 #[cfg(test)]
 mod fixtures;

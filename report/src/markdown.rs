@@ -2,14 +2,20 @@
 //! evidence folded away. Texts from functions can neither format nor mention nor embed anything.
 
 use rfx_schemas::report::{Detail, JobReport, Report, StepReport};
+use rfx_schemas::verdict::Verdict;
 
 use crate::pick::{self, Mark};
 use crate::text;
+use crate::tree::Tree;
 
 /// Most jobs that are told about one by one.
 const JOBS: usize = 20;
 /// Most comparisons of a job that did not hold.
 const ASSERTIONS: usize = 10;
+/// Most of the flow's outputs.
+const OUTPUTS: usize = 10;
+/// Deepest indentation of a step.
+const DEPTH: usize = 8;
 /// Most characters of one text. The whole stays far below the 1 MiB that GitHub allows.
 const TEXT_LIMIT: usize = 4_000;
 
@@ -21,10 +27,13 @@ pub fn markdown(report: &Report) -> String {
     }
     let reasons: Vec<String> = report.steps.iter().filter_map(skipped).take(JOBS).collect();
     parts.extend((!reasons.is_empty()).then(|| reasons.join("\n")));
-    parts.extend(pick::concerns(report).take(JOBS).map(|(step, job)| concern(step, job)));
-    let more = pick::concerns(report).count().saturating_sub(JOBS);
+    let concerns = pick::concerns(report);
+    parts.extend(concerns.iter().take(JOBS).map(|(step, job)| concern(step, job)));
+    let more = concerns.len().saturating_sub(JOBS);
     parts.extend((more > 0).then(|| format!("… and {more} more")));
+    parts.extend(allowed(report));
     parts.extend(flaky(report));
+    parts.extend(outputs(report));
     parts.push(format!("`rfx-publish show {}`", report.run));
     parts.join("\n\n") + "\n"
 }
@@ -39,6 +48,16 @@ fn heading(report: &Report) -> String {
         report.run,
         code(&report.trace)
     ));
+    let about: Vec<_> = pick::about(&report.about)
+        .into_iter()
+        .map(|(what, text)| format!("{what} {}", line(&text)))
+        .collect();
+    if !about.is_empty() {
+        text.push_str(&format!(" · {}", about.join(" · ")));
+    }
+    for breach in pick::breaches(report) {
+        text.push_str(&format!("\n\n**Gate not kept:** {}", line(&breach)));
+    }
     if let Some(reason) = &report.cancelled {
         text.push_str(&format!("\n\nCancelled: {}", line(reason)));
     }
@@ -52,18 +71,31 @@ fn steps(report: &Report) -> String {
     let mut text = format!(
         "| verdict | step | uses | where | jobs |{words} time |\n|---|---|---|---| ---: |{rules} ---: |"
     );
-    for step in &report.steps {
-        let mark = Mark::of(step.verdict);
-        let counts: String =
-            verdicts.iter().map(|verdict| format!(" {} |", step.counts.get(*verdict))).collect();
-        let (name, uses, place) = (line(&pick::step_name(step)), code(&step.uses), line(&pick::place(step)));
-        let (jobs, time) = (step.jobs.len(), pick::step_took(step));
-        text.push_str(&format!(
-            "\n| {} {} | {name} | {uses} | {place} | {jobs} |{counts} {time} |",
-            mark.sign, mark.word
-        ));
+    let tree = Tree::of(report);
+    for (at, step) in report.steps.iter().enumerate() {
+        let indent = "&emsp;".repeat(tree.depth(at).min(DEPTH));
+        let allowed = tree.allows(at, step.verdict);
+        text.push_str(&format!("\n{}", row(step, &indent, allowed, &verdicts)));
     }
     text
+}
+
+fn row(step: &StepReport, indent: &str, allowed: bool, verdicts: &[Verdict]) -> String {
+    let (sign, word) = (Mark::of(step.verdict).sign, pick::word(step.verdict, allowed));
+    let name = line(&pick::own_name(step));
+    let lineage = pick::lineage(step).map(|lineage| format!(" {}", line(&lineage))).unwrap_or_default();
+    // Executions of a flow are no jobs, and stand in no column whose sum is that of the jobs.
+    let (place, jobs) = match step.composite {
+        true => (pick::executions_by_verdict(step), String::new()),
+        false => (pick::place(step), step.jobs.len().to_string()),
+    };
+    let count = |verdict: &Verdict| match step.composite {
+        true => " |".to_owned(),
+        false => format!(" {} |", step.counts.get(*verdict)),
+    };
+    let counts: String = verdicts.iter().map(count).collect();
+    let (uses, place, time) = (code(&step.uses), line(&place), pick::step_took(step));
+    format!("| {sign} {word} | {indent}{name} | {uses}{lineage} | {place} | {jobs} |{counts} {time} |")
 }
 
 fn skipped(step: &StepReport) -> Option<String> {
@@ -73,11 +105,15 @@ fn skipped(step: &StepReport) -> Option<String> {
 
 fn concern(step: &StepReport, job: &JobReport) -> String {
     let mark = Mark::of(job.verdict);
-    let message =
-        pick::error(job).map(|error| format!(" — {}", line(&pick::message(error)))).unwrap_or_default();
+    let message = pick::said(job).map(|said| format!(" — {}", line(&said))).unwrap_or_default();
     let (name, key) = (line(&pick::step_name(step)), line(&pick::job_name(job)));
-    let summary = format!("<summary>{} {} · {name} · {key}{message}</summary>", mark.sign, mark.word);
-    let evidence = pick::detail(job).map(evidence).unwrap_or_default();
+    let polled = pick::polled(job).map(|polled| format!(" · {polled}")).unwrap_or_default();
+    let summary = format!("<summary>{} {} · {name} · {key}{polled}{message}</summary>", mark.sign, mark.word);
+    // What the line above had to join is told again, in its lines.
+    let lines = pick::said_lines(job);
+    let mut evidence = String::new();
+    fenced(&mut evidence, "Message", "text", (lines.len() > 1).then(|| lines.join("\n")).as_deref());
+    evidence.push_str(&pick::detail(job).map_or_else(|| "\n".to_owned(), self::evidence));
     format!("<details>{summary}\n\n{evidence}</details>")
 }
 
@@ -117,18 +153,35 @@ fn fenced(text: &mut String, title: &str, language: &str, content: Option<&str>)
 }
 
 fn flaky(report: &Report) -> Option<String> {
-    let name = |(step, job): (&StepReport, &JobReport)| {
-        format!(
-            "{} {} ({} attempts)",
-            line(&pick::step_name(step)),
-            line(&pick::job_name(job)),
-            job.attempts.len()
-        )
+    let all: Vec<_> = pick::flaky(report).collect();
+    named("≈ flaky", &all, |job| format!("{} attempts", pick::tries(job)))
+}
+
+/// What failed and may, in one line: it is not what to look at.
+fn allowed(report: &Report) -> Option<String> {
+    named("allowed to fail", &pick::allowed(report), |job| Mark::of(job.verdict).word.to_owned())
+}
+
+fn named(
+    title: &str,
+    all: &[(&StepReport, &JobReport)],
+    fact: impl Fn(&JobReport) -> String,
+) -> Option<String> {
+    let name = |(step, job): &(&StepReport, &JobReport)| {
+        format!("{} {} ({})", line(&pick::step_name(step)), line(&pick::job_name(job)), fact(job))
     };
-    let all = pick::flaky(report).count();
-    let named: Vec<String> = pick::flaky(report).take(JOBS).map(name).collect();
-    let more = if all > JOBS { format!(", … and {} more", all - JOBS) } else { String::new() };
-    (all > 0).then(|| format!("≈ flaky: {}{more}", named.join(", ")))
+    let named: Vec<String> = all.iter().take(JOBS).map(name).collect();
+    let more = if all.len() > JOBS { format!(", … and {} more", all.len() - JOBS) } else { String::new() };
+    (!all.is_empty()).then(|| format!("{title}: {}{more}", named.join(", ")))
+}
+
+/// What the flow gave back.
+fn outputs(report: &Report) -> Option<String> {
+    let lines = pick::outputs(report);
+    let more = lines.len().saturating_sub(OUTPUTS);
+    let mut shown: Vec<String> = lines.iter().take(OUTPUTS).map(|one| format!("- {}", code(one))).collect();
+    shown.extend((more > 0).then(|| format!("- … and {more} more")));
+    (!lines.is_empty()).then(|| format!("Outputs:\n\n{}", shown.join("\n")))
 }
 
 /// A text in one line that markdown and HTML take as it is.
@@ -170,24 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn flows_inside_of_flows() {
+        insta::assert_snapshot!(markdown(&fixtures::composites()));
+    }
+
+    #[test]
     fn evidence_of_a_failed_job_is_folded_away() {
         insta::assert_snapshot!(markdown(&fixtures::failed()));
     }
 
     #[test]
     fn only_our_own_tags_stand_outside_of_code_blocks() {
-        let text = markdown(&fixtures::every_verdict());
-        let mut fence: Option<&str> = None;
-        for line in text.lines() {
-            let ticks = &line[..line.len() - line.trim_start_matches('`').len()];
-            match fence {
-                Some(open) if line == open => fence = None,
-                Some(_) => {}
-                None if ticks.len() >= 3 => fence = Some(ticks),
-                None => assert!(!line.contains("<script") && !line.contains("<img"), "{line}"),
+        for (name, report) in fixtures::table() {
+            let text = markdown(&report);
+            let mut fence: Option<&str> = None;
+            for line in text.lines() {
+                let ticks = &line[..line.len() - line.trim_start_matches('`').len()];
+                match fence {
+                    Some(open) if line == open => fence = None,
+                    Some(_) => {}
+                    None if ticks.len() >= 3 => fence = Some(ticks),
+                    None => assert!(!line.contains("<script") && !line.contains("<img"), "{name}: {line}"),
+                }
             }
+            assert_eq!(fence, None, "{name}");
         }
-        assert_eq!(fence, None);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! The terminal summary: a table of steps, what did not pass, and one line that says it all.
+//! The terminal summary: the tree of steps as a table, what did not pass, what the flow gave back, and
+//! one line that says it all.
 //!
 //! It must read well in a CI log too, so without colour it is plain text and nothing depends on width.
 
+mod evidence;
 mod steps;
 
-use rfx_schemas::outcome::Assertion;
-use rfx_schemas::report::{Detail, JobReport, Report, StepReport};
+use rfx_schemas::report::{JobReport, Report, StepReport};
 use rfx_schemas::verdict::Verdict;
 
 use crate::pick::{self, Mark};
@@ -13,13 +14,9 @@ use crate::text;
 
 /// Most jobs that are told about one by one.
 const JOBS: usize = 10;
-/// Most comparisons of a job that did not hold.
-const ASSERTIONS: usize = 10;
-/// Most lines of a diff, a traceback and what was printed.
-const DIFF_LINES: usize = 40;
-const TRACE_LINES: usize = 15;
-const TAIL_LINES: usize = 10;
-/// Most characters of such a line: a log viewer wraps, but not for ever.
+/// Most of the flow's outputs.
+const OUTPUTS: usize = 10;
+/// Most characters of a line of evidence: a log viewer wraps, but not for ever.
 const LINE_LIMIT: usize = 400;
 
 /// How the terminal wants it.
@@ -38,11 +35,17 @@ pub fn summary(report: &Report, style: Style) -> String {
         out.line(&steps::table(report, style));
         out.line("");
     }
-    skipped_steps(&mut out, report);
+    reasons(&mut out, report);
     concerns(&mut out, report);
-    flaky(&mut out, report);
+    quiet(&mut out, &pick::allowed(report), allowed);
+    quiet(&mut out, &pick::flaky(report).collect::<Vec<_>>(), flaky);
+    outputs(&mut out, report);
     if let Some(reason) = &report.cancelled {
         out.line(&format!("cancelled: {}", text::one_line(reason, pick::MESSAGE_LIMIT)));
+    }
+    for breach in pick::breaches(report) {
+        let gate = style.paint(Paint::Bad, "gate not kept:");
+        out.line(&format!("{gate} {breach}"));
     }
     out.line(&closing(report, style));
     out.text
@@ -112,33 +115,34 @@ impl Style {
     }
 }
 
-/// Why whole steps were skipped.
-fn skipped_steps(out: &mut Lines, report: &Report) {
-    let skipped: Vec<_> =
-        report.steps.iter().filter_map(|step| Some((step, step.reason.as_deref()?))).collect();
-    for (step, reason) in skipped.iter().take(JOBS) {
+/// Why whole steps were skipped, or never came to their jobs.
+fn reasons(out: &mut Lines, report: &Report) {
+    let with: Vec<_> = report.steps.iter().filter_map(|step| Some((step, step.reason.as_deref()?))).collect();
+    for (step, reason) in with.iter().take(JOBS) {
         let word = Mark::of(step.verdict).word;
-        let reason = text::one_line(reason, pick::MESSAGE_LIMIT);
-        out.indented(0, &format!("{word}  {}: {reason}", pick::step_name(step)), Paint::Faint);
+        let paint = if pick::is_concern(step.verdict) { Paint::of(step.verdict) } else { Paint::Faint };
+        let reason = pick::lines(reason);
+        let (first, rest) =
+            reason.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        out.indented(0, &format!("{word}  {}: {first}", pick::step_name(step)), paint);
+        rest.iter().for_each(|line| out.indented(4, line, paint));
     }
-    more(out, skipped.len());
-    if !skipped.is_empty() {
+    more(out, with.len());
+    if !with.is_empty() {
         out.line("");
     }
 }
 
-/// What to look at, job by job.
+/// What to look at, one by one.
 fn concerns(out: &mut Lines, report: &Report) {
-    for (step, job) in pick::concerns(report).take(JOBS) {
+    let all = pick::concerns(report);
+    for (step, job) in all.iter().take(JOBS) {
         heading(out, step, job);
-        if let Some(detail) = pick::detail(job) {
-            evidence(out, detail);
-        }
+        evidence::of(out, job);
         out.line("");
     }
-    let all = pick::concerns(report).count();
-    more(out, all);
-    if all > JOBS {
+    more(out, all.len());
+    if all.len() > JOBS {
         out.line("");
     }
 }
@@ -150,98 +154,70 @@ fn more(out: &mut Lines, all: usize) {
 }
 
 fn heading(out: &mut Lines, step: &StepReport, job: &JobReport) {
-    let mark = Mark::of(job.verdict);
-    let verdict = out.style.paint(Paint::of(job.verdict), &format!("{} {}", mark.sign, mark.word));
-    let mut line = format!("{verdict}  {}  {}", pick::step_name(step), pick::job_name(job));
+    let mut facts = Vec::new();
     if let Some(last) = job.attempts.last() {
-        let nth =
-            if job.attempts.len() > 1 { format!("attempt {}, ", job.attempts.len()) } else { String::new() };
-        let facts = format!("  {nth}{} on {}", text::human(pick::took(last)), pick::worker(last));
-        line.push_str(&out.style.paint(Paint::Faint, &facts));
+        match pick::polled(job) {
+            Some(polled) => facts.push(polled),
+            None if job.attempts.len() > 1 => facts.push(format!("attempt {}", pick::tries(job))),
+            None => {}
+        }
+        facts.push(format!("{} on {}", text::human(pick::took(last)), pick::worker(last)));
+    }
+    facts.extend(step.about.owner.as_deref().map(|who| format!("owner {}", text::one_line(who, 60))));
+    let mut line = named(out.style, step, job);
+    if !facts.is_empty() {
+        line.push_str(&out.style.paint(Paint::Faint, &format!("  {}", facts.join(", "))));
     }
     out.line(&line);
 }
 
-fn evidence(out: &mut Lines, detail: &Detail) {
-    if let Some(error) = &detail.error {
-        out.indented(4, &pick::message(error), Paint::Bad);
-    }
-    for assertion in pick::broken(detail).take(ASSERTIONS) {
-        compared(out, assertion);
-    }
-    let more = pick::broken(detail).count().saturating_sub(ASSERTIONS);
-    if more > 0 {
-        out.indented(4, &format!("… and {more} more not true"), Paint::Faint);
-    }
-    let error = detail.error.as_ref();
-    if let Some(diff) = error.and_then(|error| error.diff.as_deref()) {
-        unified(out, &text::plain(diff));
-    }
-    block(out, "printed", &detail.tail, TAIL_LINES);
-    block(
-        out,
-        "traceback",
-        error.and_then(|error| error.traceback.as_deref()).unwrap_or_default(),
-        TRACE_LINES,
-    );
+/// `✗ failed  device  web-03`.
+fn named(style: Style, step: &StepReport, job: &JobReport) -> String {
+    let mark = Mark::of(job.verdict);
+    let verdict = style.paint(Paint::of(job.verdict), &format!("{} {}", mark.sign, mark.word));
+    format!("{verdict}  {}  {}", pick::step_name(step), pick::job_name(job))
 }
 
-fn compared(out: &mut Lines, assertion: &Assertion) {
-    let label = text::one_line(&assertion.label, pick::MESSAGE_LIMIT);
-    out.indented(4, &format!("not true: {label}"), Paint::Plain);
-    for (label, seen) in pick::compared(assertion) {
-        out.indented(6, &format!("{label:<8}  {}", text::one_line(seen, pick::MESSAGE_LIMIT)), Paint::Plain);
+/// What need not be looked at, in one line each.
+fn quiet(
+    out: &mut Lines,
+    all: &[(&StepReport, &JobReport)],
+    line: fn(Style, &StepReport, &JobReport) -> String,
+) {
+    for (step, job) in all.iter().take(JOBS) {
+        let line = line(out.style, step, job);
+        out.line(&line);
+    }
+    more(out, all.len());
+    if !all.is_empty() {
+        out.line("");
     }
 }
 
-fn unified(out: &mut Lines, diff: &str) {
-    let lines: Vec<&str> = diff.trim_end().lines().collect();
-    for line in lines.iter().take(DIFF_LINES) {
-        let paint = match line.as_bytes().first() {
-            _ if line.starts_with("--- ") || line.starts_with("+++ ") => Paint::Faint,
-            Some(b'+') => Paint::Good,
-            Some(b'-') => Paint::Bad,
-            Some(b'@') => Paint::Faint,
-            _ => Paint::Plain,
-        };
-        out.indented(4, line, paint);
-    }
-    if lines.len() > DIFF_LINES {
-        out.indented(4, &format!("… and {} more lines", lines.len() - DIFF_LINES), Paint::Faint);
-    }
+/// What failed and may: without its colour, so that it does not draw the eye from what may not.
+fn allowed(style: Style, step: &StepReport, job: &JobReport) -> String {
+    let name = named(Style { color: false, ..style }, step, job);
+    let said = pick::said(job).map(|said| format!("  {said}")).unwrap_or_default();
+    style.paint(Paint::Faint, &format!("{name}  allowed{said}"))
 }
 
-fn block(out: &mut Lines, title: &str, content: &str, most: usize) {
-    let content = text::plain(content);
-    let lines = text::last_lines(&content, most);
+/// What passed only at a later attempt.
+fn flaky(style: Style, step: &StepReport, job: &JobReport) -> String {
+    format!("{}  passed at attempt {}", named(style, step, job), pick::tries(job))
+}
+
+/// What the flow gave back, a line each.
+fn outputs(out: &mut Lines, report: &Report) {
+    let lines = pick::outputs(report);
     if lines.is_empty() {
         return;
     }
-    let all = content.trim_end().lines().count();
-    let title = if all > most { format!("{title} (last {most} of {all} lines)") } else { title.to_owned() };
-    out.indented(4, &title, Paint::Faint);
-    for line in lines {
-        out.indented(6, line, Paint::Plain);
+    out.line("outputs");
+    lines.iter().take(OUTPUTS).for_each(|line| out.indented(2, line, Paint::Plain));
+    if lines.len() > OUTPUTS {
+        out.indented(2, &format!("… and {} more", lines.len() - OUTPUTS), Paint::Faint);
     }
-}
-
-/// What passed only at a later attempt, in one line each.
-fn flaky(out: &mut Lines, report: &Report) {
-    for (step, job) in pick::flaky(report).take(JOBS) {
-        let mark = Mark::of(job.verdict);
-        let verdict = out.style.paint(Paint::Odd, &format!("{} {}", mark.sign, mark.word));
-        let attempts = job.attempts.len();
-        out.line(&format!(
-            "{verdict}  {}  {}  passed at attempt {attempts}",
-            pick::step_name(step),
-            pick::job_name(job)
-        ));
-    }
-    let all = pick::flaky(report).count();
-    more(out, all);
-    if all > 0 {
-        out.line("");
-    }
+    out.line("");
 }
 
 /// `FAILED  flow  7 passed, 1 failed, 0 skipped in 1.2 s   run 0190…`.
@@ -279,6 +255,28 @@ mod tests {
         let some = table.iter().filter(|(name, _)| matches!(*name, "running" | "empty"));
         let texts: Vec<_> = some.map(|(_, report)| shown(report, Style::default())).collect();
         insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn flows_inside_of_flows() {
+        insta::assert_snapshot!(shown(&fixtures::composites(), Style::default()));
+    }
+
+    #[test]
+    fn the_tree_keeps_its_shape_in_a_narrow_terminal() {
+        let text = shown(&fixtures::composites(), Style { color: true, width: Some(90) });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn at_most_ten_outputs_are_shown() {
+        let mut report = fixtures::failed();
+        let all = (0..12).map(|n| (format!("out{n:02}"), n.into()));
+        report.outputs = Some(serde_json::Value::Object(all.collect()));
+        let text = summary(&report, Style::default());
+        assert!(text.contains("  out09: 9\n  … and 2 more\n") && !text.contains("out10"), "{text}");
+        report.outputs = Some(serde_json::json!({}));
+        assert!(!summary(&report, Style::default()).contains("outputs"));
     }
 
     #[test]

@@ -90,6 +90,19 @@ pub(crate) fn clip(line: &str, most: usize) -> String {
     shown
 }
 
+/// The plain text in its lines, at most `lines` of at most `most` characters each; what is left out
+/// is counted in a line of its own.
+pub(crate) fn lines(text: &str, lines: usize, most: usize) -> Vec<String> {
+    let text = plain(text);
+    let all = || text.trim().lines().map(str::trim_end).filter(|line| !line.is_empty());
+    let mut shown: Vec<String> = all().take(lines).map(|line| clip(line, most)).collect();
+    let more = all().skip(lines).count();
+    if more > 0 {
+        shown.push(format!("… and {more} more {}", if more == 1 { "line" } else { "lines" }));
+    }
+    shown
+}
+
 /// The plain text in at most about `most` characters: the first quarter and the last three, since
 /// what went wrong stands at the end more often.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
@@ -181,6 +194,14 @@ mod tests {
         assert_eq!(shorten("ä123456789€", 8), "ä1\n… 3 characters left out …\n56789€");
         assert_eq!(last_lines("a\nb\nc\n\n", 2), ["b", "c"]);
         assert_eq!(last_lines("", 2), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn lines_keep_their_indentation_and_are_bounded() {
+        assert_eq!(lines("\n a \n\n  b\r\nc\n", 9, 9), ["a", "  b", "c"]);
+        assert_eq!(lines("a\nb\nc\nd", 2, 9), ["a", "b", "… and 2 more lines"]);
+        assert_eq!(lines("äöü\nb", 1, 2), ["äö…", "… and 1 more line"]);
+        assert_eq!(lines(" \n", 2, 2), Vec::<String>::new());
     }
 
     #[test]

@@ -13,10 +13,14 @@
     });
   });
 
-  // A link to a step opens it.
+  var around = function (element) { return element.parentElement && element.parentElement.closest('details.step'); };
+
+  // A link to a step opens it, and what is around it.
   var reveal = function () {
     var step = location.hash && byId(location.hash.slice(1));
-    if (step && step.tagName === 'DETAILS') { step.open = true; }
+    if (!step || step.tagName !== 'DETAILS') { return; }
+    for (var up = step; up; up = around(up)) { up.open = true; }
+    step.scrollIntoView();
   };
   window.addEventListener('hashchange', reveal);
   reveal();
@@ -27,11 +31,18 @@
   var text = byId('text');
   var buttons = all('button[data-filter]', bar);
   var steps = all('details.step').map(function (step) {
-    var jobs = all('tbody[data-v]', step).map(function (job) {
-      return { job: job, verdict: job.dataset.v, words: job.rows[0].textContent.toLowerCase() };
+    var own = all('tbody[data-v]', step).filter(function (job) { return around(job) === step; });
+    var jobs = own.map(function (job) {
+      return { job: job, verdict: job.dataset.v, words: job.rows[0].textContent.toLowerCase(), counts: !('execution' in job.dataset) };
     });
-    return { step: step, jobs: jobs, open: step.open };
+    return { step: step, jobs: jobs, open: step.open, shown: 0 };
   });
+  steps.forEach(function (entry) {
+    var outer = around(entry.step);
+    entry.outer = steps.filter(function (other) { return other.step === outer; })[0];
+  });
+  // A composite is shown for what is inside of it, so that has its turn first.
+  steps.reverse();
   var filtering = false;
 
   var apply = function () {
@@ -40,17 +51,18 @@
     var needle = text.value.trim().toLowerCase();
     var active = wanted.length > 0 || needle !== '';
     var found = 0;
+    steps.forEach(function (entry) { entry.shown = 0; });
     steps.forEach(function (entry) {
       if (active && !filtering) { entry.open = entry.step.open; }
-      var shown = 0;
       entry.jobs.forEach(function (one) {
         var fits = (!wanted.length || wanted.indexOf(one.verdict) >= 0) && one.words.indexOf(needle) >= 0;
         one.job.hidden = !fits;
-        if (fits) { shown += 1; }
+        if (fits) { entry.shown += 1; }
+        if (fits && one.counts) { found += 1; }
       });
-      entry.step.hidden = active && shown === 0;
-      entry.step.open = active ? shown > 0 : filtering ? entry.open : entry.step.open;
-      found += shown;
+      if (entry.outer) { entry.outer.shown += entry.shown; }
+      entry.step.hidden = active && entry.shown === 0;
+      entry.step.open = active ? entry.shown > 0 : filtering ? entry.open : entry.step.open;
     });
     filtering = active;
     byId('matches').textContent = active ? found + (found === 1 ? ' job' : ' jobs') : '';

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use rfx_schemas::report::{Report, StepReport};
 use rfx_schemas::stamp::Stamp;
+use rfx_schemas::verdict::Verdict;
 
 use crate::pick::{self, Mark};
 use crate::text;
+use crate::tree::Tree;
 
 /// A bar is never narrower than this, in percent: it must be seen.
 const NARROWEST: f64 = 0.4;
@@ -30,6 +32,7 @@ pub(super) struct AxisMark {
 /// A step's bar.
 pub(super) struct Bar {
     pub(super) mark: Mark,
+    pub(super) allowed: bool,
     pub(super) number: usize,
     pub(super) name: String,
     /// From its first release, while nothing of it ran yet.
@@ -50,30 +53,33 @@ struct Axis {
 }
 
 impl Timeline {
-    /// None if no step ever started anything.
-    pub(super) fn of(report: &Report) -> Option<Self> {
+    /// None if no step ever started anything. Composites have no bar: those of their steps are theirs.
+    pub(super) fn of(report: &Report, tree: &Tree) -> Option<Self> {
         let last = report.steps.iter().filter_map(pick::span).map(|(_, to)| to).max()?;
         let end = report.finished.unwrap_or(last).max(last);
         let axis = Axis { from: report.submitted, length: end.since(report.submitted) };
         let numbered = report.steps.iter().enumerate();
-        let rows = numbered.filter_map(|(at, step)| axis.bar(at + 1, step)).collect();
+        let rows = numbered
+            .filter_map(|(at, step)| axis.bar(at + 1, step, |verdict| tree.allows(at, verdict)))
+            .collect();
         Some(Self { axis: axis.marks(), rows })
     }
 }
 
 impl Axis {
-    fn bar(&self, number: usize, step: &StepReport) -> Option<Bar> {
+    fn bar(&self, number: usize, step: &StepReport, allows: impl Fn(Option<Verdict>) -> bool) -> Option<Bar> {
         let (released, ended) = pick::span(step)?;
         let started = step.jobs.iter().flat_map(|job| &job.attempts).map(|attempt| attempt.started).min()?;
         let (released, started, ended) = (self.place(released), self.place(started), self.place(ended));
         // Near the right edge the least width must grow to the left.
         let from = started.min(100.0 - NARROWEST);
-        let concerns = step.jobs.iter().filter(|job| pick::is_concern(job.verdict));
+        let concerns = step.jobs.iter().filter(|job| pick::is_concern(job.verdict) && !allows(job.verdict));
         let last = concerns.filter_map(|job| job.attempts.last());
         let ends: BTreeSet<u32> = last.map(|last| self.slot(last.ended)).collect();
         let after = pick::span(step)?.0.since(self.from);
         Some(Bar {
             mark: Mark::of(step.verdict),
+            allowed: allows(step.verdict),
             number,
             name: pick::step_name(step),
             wait: (percent(released), percent((from - released).max(0.0))),
@@ -124,10 +130,14 @@ mod tests {
     use super::*;
     use crate::fixtures;
 
+    fn of(report: &Report) -> Option<Timeline> {
+        Timeline::of(report, &Tree::of(report))
+    }
+
     #[test]
     fn every_step_that_ran_has_a_bar_within_the_axis() {
         let report = fixtures::every_verdict();
-        let timeline = Timeline::of(&report).unwrap();
+        let timeline = of(&report).unwrap();
         let names: Vec<_> = timeline.rows.iter().map(|bar| bar.name.as_str()).collect();
         assert_eq!(names, ["setup.tenant", "device", "apps", "teardown.drop"]);
         for bar in &timeline.rows {
@@ -137,8 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn composites_have_no_bar_and_allowed_failures_no_mark() {
+        let timeline = of(&fixtures::composites()).unwrap();
+        let shown: Vec<_> = timeline.rows.iter().map(|bar| (bar.name.as_str(), bar.ticks.len())).collect();
+        let rows = [
+            ("setup.tenant", 0),
+            ("host/setup.agent", 0),
+            ("host/device/push", 0),
+            ("host/device/found", 1),
+            ("host/check", 1),
+        ];
+        assert_eq!(shown, rows);
+    }
+
+    #[test]
     fn marks_of_many_jobs_are_merged() {
-        let timeline = Timeline::of(&fixtures::many(3_000, 2_000)).unwrap();
+        let timeline = of(&fixtures::many(3_000, 2_000)).unwrap();
         let ticks = &timeline.rows[0].ticks;
         assert!((50..=200).contains(&ticks.len()), "{}", ticks.len());
     }
@@ -156,6 +180,6 @@ mod tests {
     fn a_run_without_attempts_has_no_timeline() {
         let table = fixtures::table();
         let (_, empty) = table.iter().find(|(name, _)| *name == "empty").unwrap();
-        assert!(Timeline::of(empty).is_none());
+        assert!(of(empty).is_none());
     }
 }

@@ -5,8 +5,12 @@ use rfx_schemas::report::{Report, StepReport};
 use rfx_schemas::verdict::Verdict;
 
 use super::{Paint, Style};
-use crate::pick::{self, Mark};
+use crate::pick;
 use crate::text;
+use crate::tree::Tree;
+
+/// Deepest indentation of a step; deeper ones stand below each other.
+const DEPTH: usize = 8;
 
 /// The table of steps. Verdicts that no step has get no column.
 pub(super) fn table(report: &Report, style: Style) -> String {
@@ -22,8 +26,10 @@ pub(super) fn table(report: &Report, style: Style) -> String {
     let words = verdicts.iter().map(|verdict| verdict.as_str());
     let header = ["step", "uses", "where", "jobs"].into_iter().chain(words).chain(["time", "verdict"]);
     table.set_header(header.map(|word| cell(style, word.to_uppercase(), Paint::Faint)).collect::<Vec<_>>());
-    for step in &report.steps {
-        table.add_row(row(style, step, &verdicts));
+    let tree = Tree::of(report);
+    for (at, step) in report.steps.iter().enumerate() {
+        let allowed = tree.allows(at, step.verdict);
+        table.add_row(row(style, step, tree.depth(at), allowed, &verdicts));
     }
     let last = table.column_count() - 1;
     for (place, column) in table.column_iter_mut().enumerate() {
@@ -35,19 +41,29 @@ pub(super) fn table(report: &Report, style: Style) -> String {
     table.trim_fmt()
 }
 
-fn row(style: Style, step: &StepReport, verdicts: &[Verdict]) -> Vec<Cell> {
+fn row(style: Style, step: &StepReport, depth: usize, allowed: bool, verdicts: &[Verdict]) -> Vec<Cell> {
+    // A table that must be narrow breaks lines at spaces, and would drop those at their start.
+    let indent = if style.width.is_some() { "\u{a0}\u{a0}" } else { "  " };
+    let name = format!("{}{}", indent.repeat(depth.min(DEPTH)), pick::own_name(step));
+    // Executions of a flow are no jobs: they stand in words where other steps say where they ran, and
+    // their verdicts in no column, whose sums are those of the jobs.
+    let (place, jobs) = match step.composite {
+        true => (pick::executions(step), "·".to_owned()),
+        false => (pick::place(step), step.jobs.len().to_string()),
+    };
     let mut row = vec![
-        cell(style, pick::step_name(step), Paint::Plain),
+        cell(style, name, Paint::Plain),
         cell(style, text::one_line(&step.uses, 60), Paint::Plain),
-        cell(style, pick::place(step), Paint::Plain),
-        cell(style, step.jobs.len().to_string(), Paint::Plain),
+        cell(style, place, Paint::Plain),
+        cell(style, jobs, if step.composite { Paint::Faint } else { Paint::Plain }),
     ];
     row.extend(verdicts.iter().map(|verdict| match step.counts.get(*verdict) {
-        0 => cell(style, "·".into(), Paint::Faint),
-        some => cell(style, some.to_string(), Paint::of(Some(*verdict))),
+        some if some > 0 && !step.composite => cell(style, some.to_string(), Paint::of(Some(*verdict))),
+        _ => cell(style, "·".into(), Paint::Faint),
     }));
     row.push(cell(style, pick::step_took(step), Paint::Plain));
-    row.push(cell(style, Mark::of(step.verdict).word.into(), Paint::of(step.verdict)));
+    let paint = if allowed { Paint::Faint } else { Paint::of(step.verdict) };
+    row.push(cell(style, pick::word(step.verdict, allowed), paint));
     row
 }
 
