@@ -11,6 +11,7 @@ mod over;
 mod parse;
 mod place;
 mod plan;
+pub mod show;
 mod state;
 pub mod types;
 mod yaml;
