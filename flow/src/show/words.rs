@@ -50,10 +50,16 @@ pub fn path_line(plan: &Plan, path: &Path) -> String {
     }
 }
 
-/// Whether the step, or a composite that it is in, is left out by choice.
-pub(super) fn is_left_out(plan: &Plan, at: usize) -> bool {
-    let step = &plan.steps[at];
-    step.left_out.is_some() || step.parent.is_some_and(|parent| is_left_out(plan, parent as usize))
+/// Whether something holds of the step, or of a composite that it is in.
+pub(super) fn is_within(plan: &Plan, at: usize, holds: impl Fn(&PlannedStep) -> bool) -> bool {
+    let mut next = Some(at);
+    while let Some(at) = next {
+        if holds(&plan.steps[at]) {
+            return true;
+        }
+        next = plan.steps[at].parent.map(|parent| parent as usize);
+    }
+    false
 }
 
 /// `1 job`, `3 jobs`.
