@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Submit flows, drive their runs, and ask about them.
 #[derive(Debug, Parser)]
@@ -30,7 +30,7 @@ pub enum Command {
     /// Check a flow and its data, without running it
     Check(LookArgs),
     /// Show the jobs that a flow comes to, without running it
-    Plan(LookArgs),
+    Plan(ShowPlanArgs),
     /// List runs, newest first
     Runs {
         /// Most runs to list
@@ -125,6 +125,31 @@ pub struct LookArgs {
     /// Without a server: functions and places stay open
     #[arg(long)]
     pub offline: bool,
+}
+
+/// A plan to show.
+#[derive(Debug, Args)]
+pub struct ShowPlanArgs {
+    /// The flow
+    #[command(flatten)]
+    pub look: LookArgs,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: PlanFormat,
+}
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PlanFormat {
+    /// A row a step, with the longest path and the expected time
+    #[default]
+    Table,
+    /// Phases and steps in their order, flows inside of them, and the same
+    Tree,
+    /// The plan as it is recorded with a run
+    Json,
+    /// A Mermaid flowchart
+    Mermaid,
 }
 
 /// How to run a flow.

@@ -4,6 +4,7 @@ mod bad_input;
 mod connecting;
 mod faults;
 mod flow;
+mod plan;
 mod roles;
 mod services;
 mod telemetry;

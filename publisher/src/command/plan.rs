@@ -1,56 +1,83 @@
 //! `check` and `plan`: what a flow comes to, without running it.
 
+mod history;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use comfy_table::Table;
 use rfx_config::process::{Failure, print};
 use rfx_flow::model::Place;
-use rfx_flow::{Catalogue, Choice, Chosen};
+use rfx_flow::{Catalogue, Choice, Chosen, show};
 use rfx_publisher::catalogue;
 use rfx_publisher::submit::{Choices, Prepared, prepare, read_flow};
 use rfx_schemas::exit;
 use rfx_schemas::plan::Plan;
 use rfx_transport::Transport;
 
+use self::history::History;
 use super::{Desk, submit_failure};
-use crate::args::{LookArgs, PlanArgs};
+use crate::args::{LookArgs, PlanArgs, PlanFormat, ShowPlanArgs};
 
 /// Checks a flow.
 pub async fn check(desk: Desk, args: LookArgs) -> Result<u8, Failure> {
-    let prepared = plan(&desk, &args).await?;
+    let (prepared, _) = plan(&desk, &args).await?;
     let plan = &prepared.plan;
-    print(&format!("{}: {} steps, {}, all right\n", args.plan.flow.display(), plan.steps.len(), jobs(plan)))?;
+    let steps = show::several(plan.steps.len() as u64, "step");
+    print(&format!("{}: {steps}, {}, all right\n", args.plan.flow.display(), show::jobs(plan)))?;
     Ok(exit::PASSED)
 }
 
 /// Shows a flow's jobs.
-pub async fn show(desk: Desk, args: LookArgs) -> Result<u8, Failure> {
-    let prepared = plan(&desk, &args).await?;
+pub async fn show(desk: Desk, args: ShowPlanArgs) -> Result<u8, Failure> {
+    let (prepared, transport) = plan(&desk, &args.look).await?;
     let plan = &prepared.plan;
-    let mut text = format!("{}: {}\n", plan.flow, jobs(plan));
-    if !plan.description.is_empty() {
-        text.push_str(&format!("{}\n", plan.description));
-    }
-    text.push_str(&format!("{}\n", table(plan)));
+    let text = match args.format {
+        PlanFormat::Table => {
+            let lines = lines(plan, transport.as_ref()).await;
+            format!("{}\n{}\n\n{lines}", show::about(plan), table(plan).trim_fmt())
+        }
+        PlanFormat::Tree => format!("{}\n{}", show::tree(plan), lines(plan, transport.as_ref()).await),
+        PlanFormat::Json => format!("{}\n", show::json(plan)),
+        PlanFormat::Mermaid => show::mermaid(plan),
+    };
     print(&text)?;
     Ok(exit::PASSED)
 }
 
-async fn plan(desk: &Desk, args: &LookArgs) -> Result<Prepared, Failure> {
+/// The longest path, and what it may be expected to take.
+async fn lines(plan: &Plan, transport: Option<&Transport>) -> String {
+    let history = match transport {
+        Some(transport) => History::find(transport, &plan.flow).await,
+        None => None,
+    };
+    let duration_of = |at| history.as_ref().and_then(|history| history.of_step(plan, at));
+    let path = show::longest_path(plan, duration_of);
+    let mut lines = format!("{}\n", show::path_line(plan, &path));
+    if let Some(history) = &history {
+        let unknown = show::counting(plan).filter(|at| duration_of(*at).is_none()).count();
+        lines.push_str(&format!("{}\n", history.line(path.total, unknown as u64)));
+    }
+    lines
+}
+
+/// The plan, and the connection if there was need for one.
+async fn plan(desk: &Desk, args: &LookArgs) -> Result<(Prepared, Option<Transport>), Failure> {
     // What is wrong in the file itself is said without a server.
     let checked = read_flow(&args.plan.flow).map_err(submit_failure)?;
     let choices = choices(&args.plan)?;
     let fallback = desk.settings.publisher.group.clone();
-    let catalogue = if !args.plan.pool.is_empty() {
-        super::pool::catalogue(&args.plan.pool, &fallback)?
+    let (catalogue, transport) = if !args.plan.pool.is_empty() {
+        (super::pool::catalogue(&args.plan.pool, &fallback)?, None)
     } else if args.offline {
-        Catalogue { functions: Vec::new(), groups: Vec::new(), fallback, complete: false, broken: Vec::new() }
+        let (functions, groups, broken) = (Vec::new(), Vec::new(), Vec::new());
+        (Catalogue { functions, groups, fallback, complete: false, broken }, None)
     } else {
         let transport = desk.connect().await?;
-        load_catalogue(desk, &transport).await?
+        (load_catalogue(desk, &transport).await?, Some(transport))
     };
-    prepare(&checked, &args.plan.flow, &choices, &catalogue).map_err(submit_failure)
+    let prepared = prepare(&checked, &args.plan.flow, &choices, &catalogue).map_err(submit_failure)?;
+    Ok((prepared, transport))
 }
 
 /// The catalogue of a server that may never have seen rfx before.
@@ -104,37 +131,8 @@ fn pairs(option: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Fai
     texts.iter().map(pair).collect()
 }
 
-fn jobs(plan: &Plan) -> String {
-    let calls = || plan.steps.iter().filter(|step| step.call().is_some());
-    let known: u64 = calls().filter_map(|step| step.jobs).sum();
-    let open = calls().filter(|step| step.jobs.is_none()).count();
-    match open {
-        0 => format!("{known} jobs"),
-        _ => format!("{known} jobs, and those of {open} steps whose lists come at run time"),
-    }
-}
-
 fn table(plan: &Plan) -> Table {
-    let mut table = super::table(["step", "uses", "jobs", "after", "group", "queue", "timeout", "attempts"]);
-    for at in 0..plan.steps.len() {
-        table.add_row(row(plan, at));
-    }
+    let mut table = super::table(show::HEADER);
+    table.add_rows(show::rows(plan));
     table
-}
-
-fn row(plan: &Plan, at: usize) -> [String; 8] {
-    let step = &plan.steps[at];
-    let needs: Vec<_> = step.needs.iter().map(|n| plan.steps[*n as usize].path()).collect();
-    let call = step.call();
-    let of_call = |show: &dyn Fn(&rfx_schemas::plan::Call) -> String| call.map(show).unwrap_or_default();
-    [
-        format!("{:indent$}{}", "", step.path(), indent = 2 * plan.depth(at)),
-        step.uses(),
-        step.jobs.map_or_else(|| "?".to_owned(), |n| n.to_string()),
-        needs.join(", "),
-        of_call(&|call| call.group.to_string()),
-        of_call(&|call| call.queue.to_string()),
-        of_call(&|call| format!("{:?}", call.timeout)),
-        of_call(&|call| call.retry.max_attempts.to_string()),
-    ]
 }

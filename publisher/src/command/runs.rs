@@ -58,7 +58,7 @@ pub async fn show(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u8,
 }
 
 /// Folds a run's facts up to now.
-async fn fold(transport: &Transport, loaded: Loaded) -> Result<Recorder, Failure> {
+pub(super) async fn fold(transport: &Transport, loaded: Loaded) -> Result<Recorder, Failure> {
     let Loaded { submitted, sequence, at, plan, data } = loaded;
     let run = submitted.run;
     let mut recorder = Recorder::new(submitted, at, plan, data).map_err(Failure::usage)?;
