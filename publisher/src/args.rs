@@ -165,7 +165,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub require_workers: bool,
     /// Submit and leave; a resident publisher (`rfx-publish serve`) drives the run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "report")]
     pub detach: bool,
     /// Only the verdict and what did not pass
     #[arg(long, short)]

@@ -76,7 +76,11 @@ impl Progress {
 
     fn waiting(&mut self, unserved: Vec<Unserved>) {
         for step in unserved.iter().filter(|u| !self.waiting.iter().any(|w| w.step == u.step)) {
-            self.line(&format!("{step}; start one with: rfx-worker --group {} --pool DIR", step.group));
+            let group = &step.group;
+            let hint = format!("start one with: rfx-worker --group {group} --pool DIR");
+            self.line(&format!(
+                "{step}; {hint} (it waits until queue_timeout; --require-workers fails at once)"
+            ));
         }
         for step in self.waiting.iter().filter(|w| !unserved.iter().any(|u| u.step == w.step)) {
             self.line(&format!("{}: a worker is up", step.path));

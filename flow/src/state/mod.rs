@@ -177,6 +177,7 @@ impl RunState {
         for (step, planned) in self.steps.iter().zip(&self.plan.steps) {
             counts.merge(if planned.call().is_some() { &step.counts } else { &step.lone });
         }
+        // What a composite allows, too.
         counts.allowed = self.allowed;
         counts
     }

@@ -119,6 +119,7 @@ impl RunState {
         if allowed {
             self.allowed += failures;
             self.steps[step].allowed = true;
+            self.steps[step].counts.allowed += failing;
         } else {
             self.frames.get_mut(&id).expect("it holds the step").failures += failures;
         }

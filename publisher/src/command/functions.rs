@@ -24,12 +24,18 @@ pub async fn functions(desk: Desk, command: Option<Functions>) -> Result<u8, Fai
         }
         Functions::Search { text } => {
             let found: Vec<_> = all.into_iter().filter(|f| holds(f, &text)).collect();
-            print(&table(&found))?;
+            match found.is_empty() {
+                true => {
+                    print(&format!("no function has to do with {text:?}; rfx-publish functions lists all\n"))?
+                }
+                false => print(&table(&found))?,
+            }
         }
         Functions::Show { name } => {
             let found: Vec<_> = all.iter().filter(|f| f.name.as_str() == name).collect();
             if found.is_empty() {
-                let help = did_you_mean(&name, all.iter().map(|f| f.name.as_str())).unwrap_or_default();
+                let help = did_you_mean(&name, all.iter().map(|f| f.name.as_str()))
+                    .unwrap_or_else(|| "rfx-publish functions lists what there is".to_owned());
                 return Err(Failure::usage(format!("no function {name}; {help}")));
             }
             print(&found.iter().map(|f| detail(f)).collect::<Vec<_>>().join("\n"))?;
@@ -82,7 +88,8 @@ fn broken_list(broken: &[BrokenModule]) -> String {
 }
 
 fn detail(function: &FunctionRecord) -> String {
-    let mut text = format!("{}@{}\n", function.name, function.version);
+    let kind = if function.flow.is_some() { " (a flow)" } else { "" };
+    let mut text = format!("{}@{}{kind}\n", function.name, function.version);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
             text.push_str(&format!("  {name:8} {value}\n"));

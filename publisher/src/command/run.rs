@@ -43,6 +43,11 @@ pub async fn run(desk: Desk, args: RunArgs) -> Result<u8, Failure> {
     if args.require_workers {
         require_workers(&prepared.plan, &catalogue)?;
     }
+    let report = args.report.or(desk.settings.publisher.report.clone());
+    if let Some(dir) = &report {
+        // Said now, not when the run has ended.
+        rfx_report::files::prepare(dir).map_err(Failure::usage)?;
+    }
     let loaded = submit(&transport, prepared, ci_trace()).await.map_err(Failure::unavailable)?;
     let run = loaded.submitted.run;
     if args.detach {
@@ -51,11 +56,7 @@ pub async fn run(desk: Desk, args: RunArgs) -> Result<u8, Failure> {
     if !args.quiet {
         drop(writeln!(std::io::stderr(), "run {run}"));
     }
-    let watch = Watch {
-        report: args.report.or(desk.settings.publisher.report.clone()),
-        quiet: args.quiet,
-        first: true,
-    };
+    let watch = Watch { report, quiet: args.quiet, first: true };
     attend(desk, transport, loaded, watch).await
 }
 
@@ -145,7 +146,13 @@ async fn attend(desk: Desk, transport: Transport, loaded: Loaded, watch: Watch) 
     progress.finish();
     let code = match attended? {
         Attended::Verdict(verdict) => exit::of_verdict(verdict),
-        Attended::Interrupted => exit::INTERRUPTED,
+        Attended::Interrupted => {
+            let text = format!(
+                "run {run} is left as it is; rfx-publish resume {run} drives it on, a resident publisher does so by itself"
+            );
+            drop(writeln!(std::io::stderr(), "{text}"));
+            exit::INTERRUPTED
+        }
         Attended::Detached => {
             print(&format!("{run} goes on; rfx-publish show {run} tells how it stands\n"))?;
             exit::PASSED

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rfx_schemas::fact::Cause;
+use rfx_schemas::name::{Group, Queue};
 use tokio::time::{Instant, timeout_at};
 
 use super::publish::{ended_early, outcome};
@@ -31,8 +32,12 @@ impl Driver {
         let (soon, deadline) = (Instant::now() + LEAST, Instant::now() + GRACE);
         loop {
             let open = self.open_attempts(false).len();
-            let waiting = open > purged || (open > 0 && Instant::now() < soon);
-            if !waiting || !self.read_until(deadline).await? {
+            let early = Instant::now() < soon;
+            let waiting = open > purged || (open > 0 && early);
+            // What was purged by an earlier try, or was never published before this driver took over, is
+            // open too: only the lanes tell whether workers hold any of it.
+            let held = early || self.delivered(false).await? > 0;
+            if !waiting || !held || !self.read_until(deadline).await? {
                 break;
             }
         }
@@ -74,18 +79,31 @@ impl Driver {
 
     /// Takes the run's jobs out of every lane that they may be in; how many only waited there.
     async fn purge(&mut self, teardown: bool) -> Result<usize, DriveError> {
-        let state = self.recorder.state();
-        let steps = state.plan().steps.iter().enumerate().filter(|(at, _)| state.undoes(*at) == teardown);
-        let calls = steps.filter_map(|(_, step)| step.call());
-        let lanes: BTreeSet<_> = calls.map(|call| (call.group.clone(), call.queue.clone())).collect();
         let mut waited = 0;
-        for (group, queue) in lanes {
+        for (group, queue) in self.lanes(teardown) {
             // With workers are those that were delivered and not acknowledged yet, of any run.
             let delivered = self.transport.lane_delivered(&group, &queue).await?;
             let purged = self.transport.purge_lane(&group, &queue, self.run()).await?;
             waited += purged.saturating_sub(delivered);
         }
         Ok(usize::try_from(waited).unwrap_or(usize::MAX))
+    }
+
+    /// Jobs, of any run, that workers hold of the lanes that this run uses.
+    async fn delivered(&mut self, teardown: bool) -> Result<u64, DriveError> {
+        let mut held = 0;
+        for (group, queue) in self.lanes(teardown) {
+            held += self.transport.lane_delivered(&group, &queue).await?;
+        }
+        Ok(held)
+    }
+
+    /// The lanes that the run's jobs may be in.
+    fn lanes(&self, teardown: bool) -> BTreeSet<(Group, Queue)> {
+        let state = self.recorder.state();
+        let steps = state.plan().steps.iter().enumerate().filter(|(at, _)| state.undoes(*at) == teardown);
+        let calls = steps.filter_map(|(_, step)| step.call());
+        calls.map(|call| (call.group.clone(), call.queue.clone())).collect()
     }
 
     /// Records an end for each attempt without one, and reads until all of them are folded.
