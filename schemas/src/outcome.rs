@@ -105,6 +105,8 @@ pub mod kind {
     pub const UNTIL: &str = "until";
     /// It passed, and was meant to fail.
     pub const EXPECT_FAILURE: &str = "expect_failure";
+    /// The worker does not know a secret that the step names.
+    pub const SECRET: &str = "secret";
     /// The attempt ran longer than its timeout.
     pub const TIMED_OUT: &str = "TimedOut";
     /// The process that ran the function ended under it.

@@ -15,6 +15,7 @@ use crate::catalogue::Served;
 use crate::expect::{self, Given};
 use crate::native::{Context, Native};
 use crate::runner::frames::Call;
+use crate::secrets::Secrets;
 use crate::site::Site;
 use crate::text::shorten;
 
@@ -119,13 +120,18 @@ async fn run(
         Ok(json) => json,
         Err(error) => return unreadable(&error),
     };
+    let secrets = match Secrets::resolve(&message.secrets, |name| std::env::var(name).ok()) {
+        Ok(secrets) => secrets,
+        Err(missing) => return *missing,
+    };
     let deadline = Instant::now() + message.timeout.min(message.deadline.since(Stamp::now()));
     let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
     let ending = match served {
         Served { native: Some(native), .. } => {
             let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
-            let context = Context { place, target: message.target.clone(), trace, cancel: cancel.clone() };
-            call_native(native, context, input.text().clone(), deadline, cancel).await
+            let (target, cancel) = (message.target.clone(), cancel.clone());
+            let context = Context { place, target, trace, cancel, secrets: secrets.clone() };
+            call_native(native, context, input.text().clone(), deadline).await
         }
         Served { pool, .. } => {
             let call = Call {
@@ -140,6 +146,7 @@ async fn run(
                 attempt: job.attempt.get(),
                 deadline: seconds(Stamp::now().after(deadline - Instant::now())),
                 target: &message.target,
+                secrets: secrets.reveal(),
                 traceparent: trace.to_string(),
                 key: job.key.as_deref(),
             };
@@ -150,23 +157,19 @@ async fn run(
     let judged =
         ending.kind == OutcomeKind::Passed && !(message.expect.is_empty() && message.until.is_empty());
     let ending = if judged { Box::pin(judge(site, message, job, ending)).await } else { ending };
-    match message.expect_failure {
+    // Last, since what is expected may read what is then taken out.
+    secrets.redact(match message.expect_failure {
         Some(rule) => expect::failure(rule, ending),
         None => ending,
-    }
+    })
 }
 
 fn seconds(stamp: Stamp) -> f64 {
     std::time::Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
 }
 
-async fn call_native(
-    native: &Native,
-    context: Context,
-    input: Bytes,
-    deadline: Instant,
-    cancel: &CancellationToken,
-) -> Ending {
+async fn call_native(native: &Native, context: Context, input: Bytes, deadline: Instant) -> Ending {
+    let cancel = context.cancel.clone();
     tokio::select! {
         biased;
         ending = timeout_at(deadline, native.call(context, input)) => ending.unwrap_or_else(|_| {

@@ -12,6 +12,7 @@ mod flows;
 mod lane;
 pub mod native;
 mod runner;
+pub mod secrets;
 mod settle;
 mod site;
 mod text;

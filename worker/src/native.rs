@@ -17,6 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use crate::secrets::Secrets;
+
 use crate::attempt::Ending;
 
 /// What a native function is told besides its input.
@@ -30,6 +32,8 @@ pub struct Context {
     pub trace: TraceContext,
     /// Cancelled when the run is.
     pub cancel: CancellationToken,
+    /// The secrets that the step names.
+    pub secrets: Secrets,
 }
 
 /// A native function's "no": the test failed.
@@ -149,6 +153,7 @@ mod tests {
             target: BTreeMap::new(),
             trace: TraceContext::of_run(run, None),
             cancel: CancellationToken::new(),
+            secrets: Secrets::default(),
         };
         let (_, native) = registry.iter().next().expect("one");
         native.call(context, Bytes::from(input.to_owned())).await

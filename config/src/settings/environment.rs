@@ -11,6 +11,9 @@ use super::keys::{self, Table};
 /// Variables that start like settings but are none.
 const OTHERS: [&str; 2] = ["RFX_CONFIG", "RFX_NATS_SERVER"];
 
+/// Secrets that a worker gives to functions are none, either.
+const SECRETS: &str = "RFX_SECRET_";
+
 /// The variables of the environment. An empty one counts as not set, as compose files leave them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
@@ -46,7 +49,7 @@ impl Environment {
         problems.extend(unreadable.map(|name| format!("{name}: its value is not UTF-8")));
         let mut layer = Table::new();
         for (name, text) in &self.variables {
-            if OTHERS.contains(&name.as_str()) {
+            if OTHERS.contains(&name.as_str()) || name.starts_with(SECRETS) {
                 continue;
             }
             if let Some(rest) = name.strip_prefix("RFX_") {

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rfx._errors import TargetError
+from rfx._errors import SecretError, TargetError
 from rfx._output import shown
 
 if TYPE_CHECKING:
@@ -36,6 +36,17 @@ class Target(dict[str, str]):
         raise TargetError(f'the target has no "{name}"; it has: {names}')
 
 
+class Secrets(dict[str, str]):
+    """The secrets that the step names. Their values are never shown."""
+
+    def __missing__(self, name: str) -> str:
+        names = ", ".join(sorted(self)) or "none"
+        raise SecretError(f"the step was given no secret {name}, but {names}; add it there: secrets: [{name}]")
+
+    def __repr__(self) -> str:
+        return f"<secrets {', '.join(sorted(self))}>"
+
+
 class Context:
     """What a function knows of the attempt that it runs in.
 
@@ -44,8 +55,8 @@ class Context:
     """
 
     __slots__ = (
-        "_report", "assertions", "attempt", "deadline", "flow", "function", "job", "key", "run", "step", "target",
-        "traceparent",
+        "_report", "assertions", "attempt", "deadline", "flow", "function", "job", "key", "run", "secrets", "step",
+        "target", "traceparent",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +70,7 @@ class Context:
         attempt: int = 1,
         deadline: float | None = None,
         target: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         traceparent: str | None = None,
         key: str | None = None,
         report: Callable[[str], None] | None = None,
@@ -71,6 +83,7 @@ class Context:
         self.attempt = attempt
         self.deadline = deadline
         self.target = Target(target or {})
+        self.secrets = Secrets(secrets or {})
         self.traceparent = traceparent
         self.key = key
         self.assertions: list[Assertion] = []
@@ -82,6 +95,10 @@ class Context:
         from rfx._log import logger  # logging is slow to import, and many functions log nothing
 
         return logger(self.function)
+
+    def secret(self, name: str) -> str:
+        """The value of a secret that the step names; the worker takes it out of all that leaves it."""
+        return self.secrets[name]
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, 0 when it has passed, None without one."""

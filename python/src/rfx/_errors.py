@@ -37,6 +37,10 @@ class OutputError(ValueError):
     """What a function returned cannot be written as JSON."""
 
 
+class SecretError(LookupError):
+    """The step names no such secret."""
+
+
 class TargetError(LookupError):
     """The run's target lacks an address that the function asked for."""
 

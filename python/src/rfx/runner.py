@@ -96,6 +96,7 @@ class Runner:
             attempt=call.get("attempt", 1),
             deadline=call.get("deadline"),
             target=call.get("target"),
+            secrets=call.get("secrets"),
             traceparent=call.get("traceparent"),
             key=call.get("key"),
             report=self._reporter(call["id"]),

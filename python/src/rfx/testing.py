@@ -17,9 +17,16 @@ __all__ = ["Error", "Outcome", "Pool"]
 class Pool:
     """A pool whose functions are called as a worker would call them: JSON in, an outcome out."""
 
-    def __init__(self, directory: Path | str, *, target: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        target: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
         self._loaded = load(Path(directory))
         self._target = dict(target or {})
+        self._secrets = dict(secrets or {})
 
     @property
     def broken(self) -> list[Broken]:
@@ -36,5 +43,6 @@ class Pool:
         found = self._loaded.find(function)
         if found is None:
             raise LookupError(f"the pool has no {function}; it has: {', '.join(self.functions)}")
-        ctx = Context(function=function, run="test", step=function.replace(".", "_"), target=self._target)
+        step = function.replace(".", "_")
+        ctx = Context(function=function, run="test", step=step, target=self._target, secrets=self._secrets)
         return attempt(found, encode(values), ctx)

@@ -175,6 +175,8 @@ pub struct Call<'a> {
     pub deadline: f64,
     /// The system under test.
     pub target: &'a std::collections::BTreeMap<String, String>,
+    /// Values of the secrets that the step names.
+    pub secrets: std::collections::BTreeMap<&'a str, &'a str>,
     /// The attempt's span.
     pub traceparent: String,
     /// What people call the item.
