@@ -54,6 +54,14 @@ pub enum Cause {
     Deadline,
 }
 
+/// `settled`: a run that is ended early has an end for every attempt that was ever published before
+/// teardown. What has none by then, has its verdict by the ending: from here on teardown runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Who has seen to it.
+    pub by: Member,
+}
+
 /// `finished`: every job has a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
@@ -91,6 +99,9 @@ impl Message for Submitted {
 impl Message for Cancelled {
     const KIND: &'static str = "cancelled";
 }
+impl Message for Settled {
+    const KIND: &'static str = "settled";
+}
 impl Message for Finished {
     const KIND: &'static str = "finished";
 }
@@ -108,6 +119,8 @@ pub enum Fact {
     Submitted(Box<Submitted>),
     /// See [`Cancelled`]; the number counts the asks from 1.
     Cancelled(u32, Cancelled),
+    /// See [`Settled`].
+    Settled(Settled),
     /// See [`Finished`].
     Finished(Finished),
     /// See [`Started`].

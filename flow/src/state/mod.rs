@@ -236,6 +236,7 @@ impl RunState {
                 self.dirty.extend(self.frames.keys());
             }
             Fact::Ended(Ended { outcomes }) => outcomes.iter().for_each(|o| self.outcome(o, at)),
+            Fact::Settled(_) => self.settle(),
             Fact::Finished(finished) => {
                 self.finished = Some(finished.verdict);
                 self.close_all();

@@ -70,7 +70,7 @@ impl RunState {
     }
 
     /// A job is not out any more.
-    fn withdraw(&mut self, id: u32, local: usize, step: usize) {
+    pub(super) fn withdraw(&mut self, id: u32, local: usize, step: usize) {
         self.instance_mut(id, local).outstanding -= 1;
         self.steps[step].outstanding -= 1;
     }

@@ -4,8 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rfx_schemas::fact::Cause;
+use rfx_schemas::encoding::encode;
+use rfx_schemas::fact::{Cause, Settled};
 use rfx_schemas::name::{Group, Queue};
+use rfx_schemas::subject::{FactSubject, RunFact};
+use rfx_transport::Guarded;
 use tokio::time::{Instant, timeout_at};
 
 use super::publish::{ended_early, outcome};
@@ -43,7 +46,25 @@ impl Driver {
         }
         self.purge(false).await?;
         self.record_ends(cause, false).await?;
-        self.recorder.state_mut().settle();
+        // Executions of composites that were being torn down already: what waited was purged with the rest.
+        // Where it was not, the guard or the look tells.
+        self.again = true;
+        self.recorder.state_mut().release_teardown_again();
+        self.settle().await
+    }
+
+    /// Records that all is settled, so that every reader goes on to teardown at the same place.
+    async fn settle(&mut self) -> Result<(), DriveError> {
+        let settled = Settled { by: self.transport.member().clone() };
+        let subject = FactSubject::Run { run: self.run(), fact: RunFact::Settled };
+        let subject = self.transport.subjects().fact(&subject);
+        self.transport.publish(Guarded::new(subject, encode(&settled))).await?;
+        let deadline = Instant::now() + READ;
+        while self.recorder.state().ending().is_some() {
+            if !self.read_until(deadline).await? {
+                return Err(DriveError::NoFacts);
+            }
+        }
         Ok(())
     }
 
