@@ -11,6 +11,7 @@ mod over;
 mod parse;
 mod place;
 mod plan;
+pub mod schema;
 mod state;
 pub mod types;
 mod yaml;

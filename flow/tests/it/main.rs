@@ -1,5 +1,6 @@
 //! Tests of the flow crate from outside: plans and the fold of facts.
 
 mod common;
+mod schema;
 mod simulation;
 mod state;
