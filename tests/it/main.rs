@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod connecting;
+mod docs;
 mod faults;
 mod flow;
 mod roles;
