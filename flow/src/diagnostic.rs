@@ -116,10 +116,12 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = |(at, label): &(Range<usize>, String)| {
-            LabeledSpan::new_with_span(Some(label.clone()), at.clone())
+        // The place in the headline is that of the first mark, wherever the others stand.
+        let span = |(nth, (at, label)): (usize, &(Range<usize>, String))| match nth {
+            0 => LabeledSpan::new_primary_with_span(Some(label.clone()), at.clone()),
+            _ => LabeledSpan::new_with_span(Some(label.clone()), at.clone()),
         };
-        Some(Box::new(self.marks.iter().map(span)))
+        Some(Box::new(self.marks.iter().enumerate().map(span)))
     }
 }
 
