@@ -24,3 +24,10 @@ def populate(tenant: str, host: Host) -> Host:
     body = {"os": host.os, "os_version": host.os_version}
     answer = call("devices", "PUT", host_path(tenant, host.name), body)
     return Host(answer["name"], answer["os"], answer["os_version"])
+
+
+@rfx.function(tags=("devices",), timeout=30)
+def show(tenant: str, host: str) -> Host:
+    """Show a host as the devices service knows it now."""
+    answer = call("devices", "GET", host_path(tenant, host))
+    return Host(answer["name"], answer["os"], answer["os_version"])

@@ -26,6 +26,7 @@ def evaluated(pool: Pool, tenant: str, host: Host) -> tuple[list[str], list[str]
     must(pool.call("devices.populate", tenant=tenant, host=image))
     must(pool.call("events.send", tenant=tenant, host=host["name"], os_version=host["os_version"]))
     must(pool.call("apps.push", tenant=tenant, host=host["name"], apps=host["apps"]))
+    assert must(pool.call("devices.show", tenant=tenant, host=host["name"]))["os"] == host["os"]
     output = must(pool.call("vulnerabilities.evaluate", tenant=tenant, host=host["name"]))
     assert output["evaluated"] is True
     return [one["id"] for one in output["os"]], [one["id"] for one in output["apps"]]
@@ -88,6 +89,7 @@ def test_the_pool_is_whole(start: Start) -> None:
     assert pool.functions == [
         "apps.push",
         "devices.populate",
+        "devices.show",
         "events.send",
         "tenants.create",
         "tenants.delete",

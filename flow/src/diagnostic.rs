@@ -116,11 +116,12 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let marks = self.marks.iter().enumerate().map(|(nth, (at, label))| match nth {
+        // The place in the headline is that of the first mark, wherever the others stand.
+        let span = |(nth, (at, label)): (usize, &(Range<usize>, String))| match nth {
             0 => LabeledSpan::new_primary_with_span(Some(label.clone()), at.clone()),
             _ => LabeledSpan::new_with_span(Some(label.clone()), at.clone()),
-        });
-        Some(Box::new(marks))
+        };
+        Some(Box::new(self.marks.iter().enumerate().map(span)))
     }
 }
 

@@ -12,6 +12,7 @@ mod over;
 mod parse;
 mod place;
 mod plan;
+pub mod schema;
 pub mod show;
 mod state;
 pub mod types;

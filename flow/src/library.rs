@@ -62,6 +62,19 @@ impl Library {
         all.iter().find(fits)
     }
 
+    /// The flow whose steps and data a flow takes over: the last one of those that it extends.
+    pub fn base(&self, flow: &Checked) -> Option<&Shelved> {
+        let (mut base, mut seen) = (None, BTreeSet::new());
+        let mut next = flow.flow.extends.clone();
+        while let Some(shelved) = next.take().and_then(|uses| self.find(&uses)) {
+            base = Some(shelved);
+            if seen.insert(shelved.source.name().to_owned()) {
+                next = shelved.checked().ok().and_then(|checked| checked.flow.extends.clone());
+            }
+        }
+        base
+    }
+
     /// All flows that a flow uses, directly or by others; those that are wrong are left out.
     pub fn used_by(&self, flow: &Checked) -> Vec<&Shelved> {
         let (mut seen, mut found) = (BTreeSet::new(), Vec::new());

@@ -64,6 +64,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Functions>,
     },
+    /// Print the JSON Schema of flows, for editors
+    Schema,
     /// Stay up and drive every run whose own publisher is gone
     Serve,
 }

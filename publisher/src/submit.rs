@@ -93,12 +93,20 @@ pub fn prepare(
     let run = RunId::new();
     let library = shelf::library(path, &choices.pools, catalogue);
     let mut given = Given::default();
-    given.read(&checked.flow.data, "", &checked.source, path.parent(), &choices.data);
+    // A flow that extends another one has that one's data.
+    match library.base(checked).map(|base| (base.checked(), base.folder())) {
+        Some((Ok(base), folder)) => {
+            let folder = folder.map(PathBuf::as_path);
+            given.read(&base.flow.data, "", &base.source, folder, &choices.data);
+        }
+        _ => given.read(&checked.flow.data, "", &checked.source, path.parent(), &choices.data),
+    }
     for used in library.used_by(checked) {
         // What is wrong with it is said by the plan.
-        let (Ok(used), Some(folder)) = (used.checked(), used.folder()) else { continue };
-        let prefix = format!("{}:", used.flow.name);
-        given.read(&used.flow.data, &prefix, &used.source, Some(folder), &BTreeMap::new());
+        let Ok(name) = used.checked().map(|used| &used.flow.name) else { continue };
+        let owner = used.checked().ok().and_then(|used| library.base(used)).unwrap_or(used);
+        let (Ok(owner), Some(folder)) = (owner.checked(), owner.folder()) else { continue };
+        given.read(&owner.flow.data, &format!("{name}:"), &owner.source, Some(folder), &BTreeMap::new());
     }
     let Given { mut sets, blobs, problems } = given;
     let data_is_wrong = !problems.is_empty();

@@ -176,6 +176,63 @@ async fn the_articles_flow_passes_and_fails_when_a_service_misbehaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn functions_composites_and_the_flow_that_combines_them_run_as_one() {
+    let mut world = World::new().await;
+    let pool = root().join("examples/pool").display().to_string();
+    let _worker = world.worker(["--pool", &pool]).await;
+    let flow = root().join("examples/flows/fleet.yaml").display().to_string();
+    for (broken, code) in [(None, 0), (Some("applications"), 1)] {
+        let services = crate::services::Services::start(&world, broken).await;
+        let mut args = vec!["run", &flow, "--pool", &pool];
+        args.extend(services.targets.iter().flat_map(|t| ["--target", t.as_str()]));
+        let ran = world.publish(args).await;
+        assert_eq!(ran.code, code, "{}{}", ran.stdout, ran.stderr);
+        let report = world.report("latest").await;
+        let step = |name: &str| report.steps.iter().find(|s| s.name == name).expect("it is in the report");
+        assert_eq!(step("validate").counts.passed, 4, "a host each, inside of registered");
+        match broken {
+            None => {
+                let found =
+                    serde_json::json!([["CVE-EX-0001"], ["CVE-EX-0101"], ["CVE-EX-0002", "CVE-EX-0102"], []]);
+                assert_eq!(report.outputs, Some(serde_json::json!({ "found": found })));
+            }
+            Some(_) => {
+                assert_eq!(step("evaluate").counts.failed, 2, "{}", ran.stdout);
+                assert_eq!(step("renewed").verdict, Some(Verdict::Skipped));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_extends_another_has_its_data() {
+    let mut world = World::new().await;
+    world.file("rows.json", "[1, 2, 3]");
+    world.file("other.json", "[7]");
+    world.file(
+        "base.yaml",
+        "flow: base\ndata: { rows: rows.json }\nsteps:\n\
+         \x20 a: { uses: rfx.echo, each: \"${{ data.rows }}\", with: { n: \"${{ item }}\" } }\n\
+         outputs: { all: \"${{ steps.a.output.map(o, o.n) }}\" }\n",
+    );
+    world.file("more.yaml", "flow: more\nextends: base\n");
+    world.file("most.yaml", "flow: most\nextends: more\n");
+    let user = "flow: user\nsteps: { a: { uses: most } }\noutputs: { all: \"${{ steps.a.output.all }}\" }\n";
+    world.file("user.yaml", user);
+    let _worker = world.worker([]).await;
+    let runs: [(&[&str], _); 3] = [
+        (&["run", "most.yaml"], serde_json::json!([1, 2, 3])),
+        (&["run", "more.yaml", "--data", "rows=other.json"], serde_json::json!([7])),
+        (&["run", "user.yaml"], serde_json::json!([1, 2, 3])),
+    ];
+    for (args, expected) in runs {
+        let ran = world.publish(args.iter().copied()).await;
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        assert_eq!(world.report("latest").await.outputs, Some(serde_json::json!({ "all": expected })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_function_records_without_bounds_stays_a_failed_test() {
     let mut world = World::new().await;
     world.file("pool/pool.toml", "name = \"p\"\n");

@@ -3,6 +3,7 @@
 mod bad_input;
 mod composites;
 mod connecting;
+mod docs;
 mod faults;
 mod flow;
 mod plan;

@@ -30,6 +30,10 @@ pub fn check(expect: &[String], output: &Value, given: &Given<'_>) -> (Vec<Asser
     }
     if let Some(item) = given.item {
         scope.set("item", item);
+        // What a batch has is read under the other name.
+        if expect.iter().any(|text| text.contains("items")) {
+            scope.set("items", item);
+        }
     }
     scope.set("index", &Value::from(given.index));
     scope.set("output", output);
@@ -138,6 +142,12 @@ mod tests {
     fn what_holds_is_recorded_too() {
         let (assertions, failure) = run(&["output.os < inputs.min", "index == 4"]);
         assert!(assertions.iter().all(|a| a.passed) && assertions.len() == 2);
+        assert_eq!(failure, None);
+    }
+
+    #[test]
+    fn the_items_of_a_batch_are_read_by_their_own_name() {
+        let (_, failure) = run(&["size(items.apps) == 1", "item.apps == items.apps"]);
         assert_eq!(failure, None);
     }
 

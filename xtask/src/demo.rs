@@ -1,4 +1,4 @@
-//! `demo`: the article's flow through separate publisher, worker and collector processes, on a real
+//! `demo`: one of the example's flows through separate publisher, worker and collector processes, on a real
 //! nats-server with file storage.
 
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use crate::tools;
 /// How to run the demo.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Which flow of examples/flows
+    #[arg(default_value = "host_vulnerabilities", value_parser = ["host_vulnerabilities", "fleet"])]
+    flow: String,
     /// Have a service misbehave: devices, applications or vulnerabilities
     #[arg(long = "break", value_name = "SERVICE", value_parser = ["devices", "applications", "vulnerabilities"])]
     broken: Option<String>,
@@ -39,14 +42,16 @@ pub fn demo(args: &Args) -> Result<u8> {
     let reports = dir.join("reports");
     let pool = root().join("examples/pool");
     let mut worker = rfx("rfx-worker", &url);
-    let mut worker = Process::start("worker", worker.args(["--python", &python, "--pool"]).arg(pool), &dir)?;
+    worker.args(["--python", &python, "--pool"]).arg(&pool);
+    let mut worker = Process::start("worker", &mut worker, &dir)?;
     let mut collector = rfx("rfx-collector", &url);
     let mut collector = Process::start("collector", collector.arg("--reports").arg(&reports), &dir)?;
     worker.ready("serving")?;
     collector.ready("collecting")?;
-    step("running the flow examples/flows/host_vulnerabilities.yaml\n");
+    let flow = format!("examples/flows/{}.yaml", args.flow);
+    step(&format!("running the flow {flow}\n"));
     let mut publish = rfx("rfx-publish", &url);
-    publish.arg("run").arg("examples/flows/host_vulnerabilities.yaml");
+    publish.arg("run").arg(flow).arg("--pool").arg(&pool);
     for (name, address) in targets.as_object().into_iter().flatten() {
         publish.arg("--target").arg(format!("{name}={}", address.as_str().unwrap_or_default()));
     }

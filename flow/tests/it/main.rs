@@ -2,5 +2,6 @@
 
 mod bad;
 mod common;
+mod schema;
 mod simulation;
 mod state;

@@ -5,6 +5,7 @@ mod plan;
 mod pool;
 mod run;
 mod runs;
+mod schema;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -48,6 +49,7 @@ pub async fn dispatch(desk: Desk, command: Command) -> Result<u8, Failure> {
         Command::Cancel { run } => run::cancel(desk, &run).await,
         Command::Resume { run, report } => run::resume(desk, &run, report).await,
         Command::Functions { command } => functions::functions(desk, command).await,
+        Command::Schema => schema::show(),
         Command::Serve => run::serve(desk).await,
     }
 }
