@@ -38,14 +38,14 @@ pub fn demo(args: &Args) -> Result<u8> {
     step("starting a worker and a collector");
     let reports = dir.join("reports");
     let pool = root().join("examples/pool");
-    let mut worker = rfx("rfx-worker", &url);
+    let mut worker = rfx("debug", "rfx-worker", &url);
     let mut worker = Process::start("worker", worker.args(["--python", &python, "--pool"]).arg(pool), &dir)?;
-    let mut collector = rfx("rfx-collector", &url);
+    let mut collector = rfx("debug", "rfx-collector", &url);
     let mut collector = Process::start("collector", collector.arg("--reports").arg(&reports), &dir)?;
     worker.ready("serving")?;
     collector.ready("collecting")?;
     step("running the flow examples/flows/host_vulnerabilities.yaml\n");
-    let mut publish = rfx("rfx-publish", &url);
+    let mut publish = rfx("debug", "rfx-publish", &url);
     publish.arg("run").arg("examples/flows/host_vulnerabilities.yaml");
     for (name, address) in targets.as_object().into_iter().flatten() {
         publish.arg("--target").arg(format!("{name}={}", address.as_str().unwrap_or_default()));
@@ -59,9 +59,9 @@ fn step(text: &str) {
     eprintln!("» {text}");
 }
 
-/// A binary of rfx, free of settings that lie about.
-pub fn rfx(name: &str, url: &str) -> Command {
-    let mut command = Command::new(target().join("debug").join(name));
+/// A binary of rfx, `debug` or `release`, free of settings that lie about.
+pub fn rfx(profile: &str, name: &str, url: &str) -> Command {
+    let mut command = Command::new(target().join(profile).join(name));
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("RFX_")) {
         command.env_remove(key);
     }
