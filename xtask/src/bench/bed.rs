@@ -103,13 +103,17 @@ impl Bed {
 
     /// Runs the flow `<name>.yaml`, which must pass.
     pub fn run(&self, name: &str, crew: &Crew) -> Result<(Times, Peaks)> {
-        let publish = self.publish(name).arg("--quiet").stdout(Stdio::null()).spawn();
+        // What the run says of its steps would fill the screen.
+        let log = std::fs::File::create(self.dir.join("publish.log")).map_err(io("publish.log"))?;
+        let mut publish = self.publish(name);
+        let publish = publish.arg("--quiet").stdout(Stdio::null()).stderr(log).spawn();
         let publish = publish.map_err(io("rfx-publish"))?;
         let pids = [publish.id(), crew.collector.pid(), crew.worker.pid()];
         let mut peaks = pids.map(Peak::of);
         let status = watch(publish, &mut peaks)?;
         if !status.success() {
-            return Err(Error::Failed(format!("rfx-publish run {name} ({status})")));
+            let log = std::fs::read_to_string(self.dir.join("publish.log")).unwrap_or_default();
+            return Err(Error::Failed(format!("{log}rfx-publish run {name} ({status})")));
         }
         let [publisher, collector, worker] = peaks.map(|peak| peak.mebibytes());
         Ok((self.times(name)?, Peaks { publisher, collector, worker }))
