@@ -53,6 +53,11 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Fails if it has ended.
+    pub fn still_up(&mut self) -> Result<()> {
+        if self.is_up() { Ok(()) } else { Err(Error::Failed(format!("{} (it ended early)", self.name))) }
+    }
+
     /// Waits until it has ended by itself, which must be well.
     pub fn ended(&mut self) -> Result<()> {
         let status = self.child.wait().map_err(io(self.name))?;

@@ -102,7 +102,7 @@ impl Bed {
     }
 
     /// Runs the flow `<name>.yaml`, which must pass.
-    pub fn run(&self, name: &str, crew: &Crew) -> Result<(Times, Peaks)> {
+    pub fn run(&self, name: &str, crew: &mut Crew) -> Result<(Times, Peaks)> {
         // What the run says of its steps would fill the screen.
         let log = std::fs::File::create(self.dir.join("publish.log")).map_err(io("publish.log"))?;
         let mut publish = self.publish(name);
@@ -114,6 +114,10 @@ impl Bed {
         if !status.success() {
             let log = std::fs::read_to_string(self.dir.join("publish.log")).unwrap_or_default();
             return Err(Error::Failed(format!("{log}rfx-publish run {name} ({status})")));
+        }
+        // Without them a run may be faster than it should be.
+        for process in [&mut crew.worker, &mut crew.collector] {
+            process.still_up()?;
         }
         let [publisher, collector, worker] = peaks.map(|peak| peak.mebibytes());
         Ok((self.times(name)?, Peaks { publisher, collector, worker }))

@@ -15,11 +15,11 @@ const HOPS: u32 = 1_000;
 /// moment to moment. A step takes its share of the time from the submission to the last verdict.
 pub fn measure(bed: &Bed) -> Result<Vec<Figure>> {
     bed.file("chain.yaml", &flow())?;
-    let crew = bed.crew()?;
+    let mut crew = bed.crew()?;
     let (mut steps, mut hops) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         hops.push(bed.raw("hops", HOPS)?);
-        steps.push(bed.run("chain", &crew)?.0.micros() / f64::from(STEPS));
+        steps.push(bed.run("chain", &mut crew)?.0.micros() / f64::from(STEPS));
     }
     let fastest = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
     let (best_step, best_hop) = (fastest(&steps), fastest(&hops));

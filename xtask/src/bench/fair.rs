@@ -26,10 +26,10 @@ pub fn measure(bed: &Bed, long: u32) -> Result<Vec<Figure>> {
         bed.numbers(&data, jobs)?;
         bed.file(&format!("{name}.yaml"), &format!("flow: {name}\n{}", FLOW.replace("FILE", &data)))?;
     }
-    let crew = bed.crew()?;
-    let alone = (0..ALONE).map(|_| Ok(bed.run("short", &crew)?.0.micros()));
+    let mut crew = bed.crew()?;
+    let alone = (0..ALONE).map(|_| Ok(bed.run("short", &mut crew)?.0.micros()));
     let alone = median(alone.collect::<Result<_>>()?) / 1e3;
-    let (long_run, short_runs) = side_by_side(bed, &crew)?;
+    let (long_run, short_runs) = side_by_side(bed, &mut crew)?;
     // Only what lay inside the long run was beside it.
     let beside = short_runs.iter().filter(|short| short.finished < long_run.finished);
     let beside: Vec<_> = beside.map(Times::micros).collect();
@@ -50,7 +50,7 @@ pub fn measure(bed: &Bed, long: u32) -> Result<Vec<Figure>> {
 }
 
 /// Times of the long run, and of the short ones that were submitted after it.
-fn side_by_side(bed: &Bed, crew: &Crew) -> Result<(Times, Vec<Times>)> {
+fn side_by_side(bed: &Bed, crew: &mut Crew) -> Result<(Times, Vec<Times>)> {
     let mut publish = bed.publish("long");
     publish.env("RFX_PUBLISHER__WINDOW", WINDOW.to_string());
     let mut long = Process::start("rfx-publish", &mut publish, bed.dir())?;

@@ -31,8 +31,8 @@ fn fan_out(name: &str, items: u32) -> Result<(Times, Peaks)> {
     let bed = Bed::start(name)?;
     bed.numbers("items.json", items)?;
     bed.file("fan.yaml", &flow(items))?;
-    let crew = bed.crew()?;
-    bed.run("fan", &crew)
+    let mut crew = bed.crew()?;
+    bed.run("fan", &mut crew)
 }
 
 /// The join fails, and with it the run, unless each output is at its item's place.

@@ -11,10 +11,10 @@ const FLOW: &str = "flow: bench\ndata: { items: items.json }\nsteps:\n  noop: { 
 pub fn measure(bed: &Bed, jobs: u32) -> Result<Vec<Figure>> {
     bed.numbers("items.json", jobs)?;
     bed.file("jobs.yaml", FLOW)?;
-    let crew = bed.crew()?;
+    let mut crew = bed.crew()?;
     // Around the measurement, so that a noisy machine shows.
     let before = bed.raw("jobs", jobs)?;
-    let (times, peaks) = bed.run("jobs", &crew)?;
+    let (times, peaks) = bed.run("jobs", &mut crew)?;
     let after = bed.raw("jobs", jobs)?;
     let rate = f64::from(jobs) / (times.micros() / 1e6);
     Ok(vec![
