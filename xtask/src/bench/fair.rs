@@ -12,7 +12,7 @@ const SHORT: u32 = 100;
 /// Short runs alone.
 const ALONE: usize = 7;
 /// Most short runs beside the long one.
-const BESIDE: usize = 5;
+const BESIDE: usize = 11;
 /// From the long run's submission to the first short one's, so that the long one's window is full.
 const HEAD_START: Duration = Duration::from_millis(700);
 /// The default of `publisher.window`, set for the long run so that both are sure to be the same.
