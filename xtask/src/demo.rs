@@ -41,17 +41,17 @@ pub fn demo(args: &Args) -> Result<u8> {
     step("starting a worker and a collector");
     let reports = dir.join("reports");
     let pool = root().join("examples/pool");
-    let mut worker = rfx("rfx-worker", &url);
-    worker.args(["--python", &python, "--pool"]).arg(&pool);
+    let mut worker = rfx("debug", "rfx-worker", &url);
+    worker.args(["--python", &python, "--pool"]).arg(pool);
     let mut worker = Process::start("worker", &mut worker, &dir)?;
-    let mut collector = rfx("rfx-collector", &url);
+    let mut collector = rfx("debug", "rfx-collector", &url);
     let mut collector = Process::start("collector", collector.arg("--reports").arg(&reports), &dir)?;
     worker.ready("serving")?;
     collector.ready("collecting")?;
     let flow = format!("examples/flows/{}.yaml", args.flow);
     step(&format!("running the flow {flow}\n"));
-    let mut publish = rfx("rfx-publish", &url);
-    publish.arg("run").arg(flow).arg("--pool").arg(&pool);
+    let mut publish = rfx("debug", "rfx-publish", &url);
+    publish.arg("run").arg(flow);
     for (name, address) in targets.as_object().into_iter().flatten() {
         publish.arg("--target").arg(format!("{name}={}", address.as_str().unwrap_or_default()));
     }
@@ -64,9 +64,9 @@ fn step(text: &str) {
     eprintln!("» {text}");
 }
 
-/// A binary of rfx, free of settings that lie about.
-pub fn rfx(name: &str, url: &str) -> Command {
-    let mut command = Command::new(target().join("debug").join(name));
+/// A binary of rfx, `debug` or `release`, free of settings that lie about.
+pub fn rfx(profile: &str, name: &str, url: &str) -> Command {
+    let mut command = Command::new(target().join(profile).join(name));
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("RFX_")) {
         command.env_remove(key);
     }

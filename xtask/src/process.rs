@@ -48,11 +48,27 @@ impl Process {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_up(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Fails if it has ended.
+    pub fn still_up(&mut self) -> Result<()> {
+        if self.is_up() { Ok(()) } else { Err(Error::Failed(format!("{} (it ended early)", self.name))) }
+    }
+
+    /// Waits until it has ended by itself, which must be well.
+    pub fn ended(&mut self) -> Result<()> {
+        let status = self.child.wait().map_err(io(self.name))?;
+        if status.success() { Ok(()) } else { Err(Error::Failed(format!("{} ({status})", self.name))) }
+    }
+
     fn stop(&mut self) {
         let pid = self.child.id().to_string();
         drop(Command::new("kill").args(["-TERM", &pid]).status());
         let deadline = Instant::now() + PATIENCE;
-        while matches!(self.child.try_wait(), Ok(None)) {
+        while self.is_up() {
             if Instant::now() > deadline {
                 drop(self.child.kill());
             }
@@ -63,7 +79,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.is_up() {
             self.stop();
         }
     }

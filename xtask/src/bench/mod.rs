@@ -1,27 +1,57 @@
 //! `bench`: rfx beside the raw limit of the same message pattern, in one run; ratios, not times.
 
+mod bed;
+mod chain;
+mod fair;
+mod fan;
 mod figure;
+mod jobs;
 mod memory;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use crate::command::{Error, Result, cargo, io, run, target};
-use crate::demo::start_server;
-use crate::process::Process;
-use crate::tools;
+use crate::command::{Result, cargo, io, run, target};
+use bed::Bed;
 use figure::Figure;
-use memory::Peak;
 
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A line of JSON a figure: {"name","value","unit","raw","ratio"}
+    /// What to measure [default: all]
+    what: Vec<What>,
+    /// A line of JSON a figure: {"name","value","unit","raw","ratio"}, and "aim" and "ok" where there is an aim
     #[arg(long)]
     json: bool,
-    /// Jobs of the run
+    /// Jobs of the run of `jobs`, and of the long one of `fair`
     #[arg(long, default_value_t = 100_000)]
     jobs: u32,
+    /// Items of the large fan-out; the small one has a tenth
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(10..))]
+    items: u32,
+}
+
+/// A thing to measure, on a server and in processes of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Jobs a second of one run, and what memory they take
+    Jobs,
+    /// Time of a step in a chain of 100
+    Chain,
+    /// A fan-out from a step's output and its join: time a job, small and large
+    Fan,
+    /// A short run beside a long one
+    Fair,
+}
+
+impl What {
+    const ALL: [Self; 4] = [Self::Jobs, Self::Chain, Self::Fan, Self::Fair];
+
+    fn measure(self, args: &Args) -> Result<Vec<Figure>> {
+        match self {
+            Self::Jobs => jobs::measure(&Bed::start("jobs")?, args.jobs),
+            Self::Chain => chain::measure(&Bed::start("chain")?),
+            Self::Fan => fan::measure(args.items),
+            Self::Fair => fair::measure(&Bed::start("fair")?, args.jobs),
+        }
+    }
 }
 
 /// Measures. Load stays on loopback and ends with the last job.
@@ -34,75 +64,11 @@ pub fn bench(args: &Args) -> Result<u8> {
     if dir.exists() {
         std::fs::remove_dir_all(&dir).map_err(io("target/bench"))?;
     }
-    std::fs::create_dir_all(&dir).map_err(io("target/bench"))?;
-    let server = tools::nats_server()?;
-    let (_server, url) = start_server(&server, &dir)?;
-    // Around the measurement, so that a noisy machine shows.
-    let before = raw(&url, args.jobs)?;
-    let measured = many_jobs(&dir, &url, args.jobs)?;
-    let after = raw(&url, args.jobs)?;
-    let raw = f64::midpoint(before, after);
-    let figures = [
-        Figure::ratio("jobs_per_second", measured.rate, "jobs/s", raw),
-        Figure::plain("raw_before", before, "jobs/s"),
-        Figure::plain("raw_after", after, "jobs/s"),
-        Figure::plain("publisher_peak_memory", measured.publisher, "MiB"),
-        Figure::plain("collector_peak_memory", measured.collector, "MiB"),
-        Figure::plain("worker_peak_memory", measured.worker, "MiB"),
-    ];
-    for figure in figures {
-        figure.print(args.json);
+    let wanted = if args.what.is_empty() { &What::ALL[..] } else { &args.what };
+    for what in wanted {
+        for figure in what.measure(args)? {
+            figure.print(args.json);
+        }
     }
     Ok(0)
-}
-
-struct Measured {
-    rate: f64,
-    publisher: f64,
-    collector: f64,
-    worker: f64,
-}
-
-fn release(name: &str) -> PathBuf {
-    target().join("release").join(name)
-}
-
-fn raw(url: &str, jobs: u32) -> Result<f64> {
-    let output =
-        Command::new(release("examples/raw")).args([url, &jobs.to_string()]).output().map_err(io("raw"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let failed = || Error::Failed(format!("raw: {}", String::from_utf8_lossy(&output.stderr)));
-    text.trim().parse().map_err(|_| failed())
-}
-
-/// Runs no-op native jobs through publisher, worker and collector; the rate counts from the
-/// submission to the last verdict, by the stream's own clock.
-fn many_jobs(dir: &Path, url: &str, jobs: u32) -> Result<Measured> {
-    let items: Vec<u32> = (0..jobs).collect();
-    std::fs::write(dir.join("items.json"), serde_json::json!(items).to_string()).map_err(io("items.json"))?;
-    let flow = "flow: bench\ndata: { items: items.json }\nsteps:\n  noop: { uses: rfx.noop, each: \"${{ data.items }}\" }\n";
-    std::fs::write(dir.join("bench.yaml"), flow).map_err(io("bench.yaml"))?;
-    let start = |name: &'static str, args: &[&str]| {
-        Process::start(name, Command::new(release(name)).args(args).env("RFX_NATS__URL", url), dir)
-    };
-    let mut worker = start("rfx-worker", &["--slots", "256"])?;
-    let reports = dir.join("reports");
-    let mut collector = start("rfx-collector", &["--reports", &reports.display().to_string()])?;
-    worker.ready("serving")?;
-    collector.ready("collecting")?;
-    let mut publish = Command::new(release("rfx-publish"));
-    publish.args(["run", "--quiet", "--report"]).arg(dir.join("report")).arg(dir.join("bench.yaml"));
-    let publish =
-        publish.env("RFX_NATS__URL", url).stdout(Stdio::null()).spawn().map_err(io("rfx-publish"))?;
-    let mut peaks = [Peak::of(publish.id()), Peak::of(collector.pid()), Peak::of(worker.pid())];
-    let status = memory::watch(publish, &mut peaks)?;
-    if !status.success() {
-        return Err(Error::Failed(format!("rfx-publish run ({status})")));
-    }
-    let report = std::fs::read(dir.join("report/report.json")).map_err(io("report.json"))?;
-    let report: serde_json::Value =
-        serde_json::from_slice(&report).map_err(|e| Error::Failed(e.to_string()))?;
-    let micros = report["duration"].as_f64().unwrap_or(f64::NAN);
-    let [publisher, collector, worker] = peaks.map(|peak| peak.mebibytes());
-    Ok(Measured { rate: f64::from(jobs) / (micros / 1e6), publisher, collector, worker })
 }

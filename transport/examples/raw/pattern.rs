@@ -1,11 +1,6 @@
-//! The raw limit of rfx's message pattern, for `cargo xtask bench` to measure rfx against: a guarded
-//! job publish on a subject of its own, a pull, a guarded outcome, an ack, the outcome consumed.
-//! Nothing but async-nats, and nothing done with a job.
-//!
-//! `raw URL JOBS` prints jobs/s. Two workers, 256-byte messages, 256 publishes in flight, pulls of 500.
+//! The parts of the pattern: the guarded publisher, the worker, the reader of outcomes.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, consumer, stream};
 use async_nats::{Client, HeaderMap};
@@ -14,15 +9,15 @@ use futures_util::StreamExt as _;
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::Error;
+
 const IN_FLIGHT: usize = 256;
 const BATCH: usize = 500;
-const WORKERS: usize = 2;
 const BODY: usize = 256;
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
+const STREAMS: [&str; 2] = ["RAW_JOBS", "RAW_OUTCOMES"];
 
 /// Publishes under a guard, all acks on one subscription.
-struct Publisher<T> {
+pub struct Publisher<T> {
     client: Client,
     prefix: String,
     waiting: Arc<Mutex<Slab<(T, OwnedSemaphorePermit)>>>,
@@ -30,7 +25,7 @@ struct Publisher<T> {
 }
 
 impl<T: Send + 'static> Publisher<T> {
-    async fn new(client: Client) -> Result<(Self, mpsc::UnboundedReceiver<T>), Error> {
+    pub async fn new(client: Client) -> Result<(Self, mpsc::UnboundedReceiver<T>), Error> {
         let inbox = client.new_inbox();
         let mut acks = client.subscribe(format!("{inbox}.*")).await?;
         let waiting: Arc<Mutex<Slab<(T, OwnedSemaphorePermit)>>> = Arc::default();
@@ -50,7 +45,7 @@ impl<T: Send + 'static> Publisher<T> {
         Ok((Self { client, prefix: format!("{inbox}."), waiting, permits }, receiver))
     }
 
-    async fn publish(&self, subject: String, body: Bytes, tag: T) -> Result<(), Error> {
+    pub async fn publish(&self, subject: String, body: Bytes, tag: T) -> Result<(), Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await?;
         let slot = self.waiting.lock().expect("no panic holds it").insert((tag, permit));
         let mut headers = HeaderMap::new();
@@ -60,11 +55,21 @@ impl<T: Send + 'static> Publisher<T> {
     }
 }
 
-async fn connect(url: &str) -> Result<Client, Error> {
+impl Publisher<()> {
+    /// Publishes a job on a subject of its own.
+    pub async fn job(&self, number: usize) -> Result<(), Error> {
+        let subject = format!("raw.job.local.main.noop.0193a5b2c3d4e5f6.{number}-0.1");
+        self.publish(subject, Bytes::from_static(&[b'x'; BODY]), ()).await
+    }
+}
+
+/// A connection of its own.
+pub async fn connect(url: &str) -> Result<Client, Error> {
     Ok(async_nats::ConnectOptions::new().client_capacity(65_536).connect(url).await?)
 }
 
-async fn work(client: Client) -> Result<(), Error> {
+/// Takes jobs, publishes their outcomes, and acknowledges what was stored.
+pub async fn work(client: Client) -> Result<(), Error> {
     let js = jetstream::new(client.clone());
     let lane: consumer::PullConsumer = js.get_consumer_from_stream("work", "RAW_JOBS").await?;
     let (publisher, mut done) = Publisher::<jetstream::Message>::new(client).await?;
@@ -84,11 +89,20 @@ async fn work(client: Client) -> Result<(), Error> {
     Ok(())
 }
 
-async fn set_up(js: &jetstream::Context) -> Result<(), Error> {
-    for (name, subject, retention) in [
-        ("RAW_JOBS", "raw.job.>", stream::RetentionPolicy::WorkQueue),
-        ("RAW_OUTCOMES", "raw.outcome.>", stream::RetentionPolicy::Limits),
-    ] {
+/// Reads outcomes in order, without acks.
+pub async fn outcomes(client: Client) -> Result<consumer::pull::Stream, Error> {
+    let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
+    let outcomes = jetstream::new(client).create_consumer_on_stream(config, "RAW_OUTCOMES").await?;
+    Ok(outcomes.stream().max_messages_per_batch(BATCH).messages().await?)
+}
+
+/// Makes the streams anew, and the workers' consumer.
+pub async fn set_up(js: &jetstream::Context) -> Result<(), Error> {
+    let kinds = [
+        ("raw.job.>", stream::RetentionPolicy::WorkQueue),
+        ("raw.outcome.>", stream::RetentionPolicy::Limits),
+    ];
+    for (name, (subject, retention)) in STREAMS.into_iter().zip(kinds) {
         drop(js.delete_stream(name).await);
         let config = stream::Config {
             name: name.to_owned(),
@@ -109,45 +123,9 @@ async fn set_up(js: &jetstream::Context) -> Result<(), Error> {
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Error> {
-    let args: Vec<_> = std::env::args().collect();
-    let (url, jobs) =
-        (args.get(1).ok_or("raw URL JOBS")?, args.get(2).ok_or("raw URL JOBS")?.parse::<usize>()?);
-    let client = connect(url).await?;
-    let js = jetstream::new(client.clone());
-    set_up(&js).await?;
-    for _ in 0..WORKERS {
-        let client = connect(url).await?;
-        tokio::spawn(async move { work(client).await.expect("a worker") });
-    }
-    let reader = jetstream::new(connect(url).await?);
-    let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
-    let outcomes = reader.create_consumer_on_stream(config, "RAW_OUTCOMES").await?;
-    let consuming = tokio::spawn(async move {
-        let mut messages =
-            outcomes.stream().max_messages_per_batch(BATCH).messages().await.expect("a reader");
-        for _ in 0..jobs {
-            messages.next().await.expect("an outcome").expect("an outcome");
-        }
-    });
-    let (publisher, mut acked) = Publisher::<()>::new(client).await?;
-    let started = Instant::now();
-    let publishing = async {
-        let body = Bytes::from(vec![b'x'; BODY]);
-        for number in 0..jobs {
-            let subject = format!("raw.job.local.main.noop.0193a5b2c3d4e5f6.{number}-0.1");
-            publisher.publish(subject, body.clone(), ()).await.expect("published");
-        }
-        for _ in 0..jobs {
-            acked.recv().await;
-        }
-    };
-    let all = async { tokio::join!(publishing, consuming) };
-    tokio::time::timeout(Duration::from_secs(300), all).await?.1?;
-    let rate = jobs as f64 / started.elapsed().as_secs_f64();
-    std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{rate:.0}\n"))?;
-    for name in ["RAW_JOBS", "RAW_OUTCOMES"] {
+/// Removes what `set_up` made.
+pub async fn tear_down(js: &jetstream::Context) -> Result<(), Error> {
+    for name in STREAMS {
         js.delete_stream(name).await?;
     }
     Ok(())
