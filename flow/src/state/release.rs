@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::frame::Status;
 use super::job::Standing;
-use super::{RunState, job_id};
+use super::{RunState, job_id, number};
 
 /// Jobs of one step that are released together, so that steps side by side take turns.
 const CHUNK: usize = 64;
@@ -29,6 +29,9 @@ pub struct ReleasedJob {
     pub key: Option<String>,
     /// Its item, when the step's expectations read it.
     pub item: Option<Json>,
+    /// The item's number. Inside of a composite, others than those of its own list have lower numbers
+    /// in the plan's step: there it is not that of the job.
+    pub index: u32,
     /// Its input.
     pub input: Json,
 }
@@ -147,7 +150,8 @@ impl RunState {
         match input {
             Ok(input) => {
                 let (item, input) = (item.as_ref().map(Json::of), Json::of(&input));
-                Release::Publish(ReleasedJob { job, attempt, frame: id, key, item, input })
+                let index = number(ordinal);
+                Release::Publish(ReleasedJob { job, attempt, frame: id, key, item, index, input })
             }
             Err(error) => {
                 let failure = Failure::new(kind::TEMPLATE, format!("the input cannot be made: {error}"));

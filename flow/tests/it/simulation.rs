@@ -81,6 +81,7 @@ fn jobs(released: Vec<Release>, stream: &mut Stream) -> Vec<ReleasedJob> {
                     frame: 0,
                     key: None,
                     item: None,
+                    index: 0,
                     input,
                 };
                 stream.record(&job, OutcomeKind::Error);
