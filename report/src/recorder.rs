@@ -108,7 +108,7 @@ impl Recorder {
                 self.cancelled = Some(format!("{} by {}", cancelled.reason, cancelled.by));
             }
             Fact::Finished(finished) => self.finished = Some((finished.clone(), at)),
-            Fact::Submitted(_) | Fact::Started(_) | Fact::Cancelled(..) => {}
+            Fact::Submitted(_) | Fact::Started(_) | Fact::Cancelled(..) | Fact::Settled(_) => {}
         }
         self.state.apply(fact, at);
     }

@@ -54,6 +54,15 @@ pub enum Cause {
     Deadline,
 }
 
+/// `settled`: the run is ended early, and no attempt of a job before teardown can have an outcome any
+/// more; those without one get their verdict here, and teardown begins. A fact, and not each
+/// reader's own decision: what begins here is numbered here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The driver that ended them.
+    pub by: Member,
+}
+
 /// `finished`: every job has a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
@@ -91,6 +100,9 @@ impl Message for Submitted {
 impl Message for Cancelled {
     const KIND: &'static str = "cancelled";
 }
+impl Message for Settled {
+    const KIND: &'static str = "settled";
+}
 impl Message for Finished {
     const KIND: &'static str = "finished";
 }
@@ -108,6 +120,8 @@ pub enum Fact {
     Submitted(Box<Submitted>),
     /// See [`Cancelled`]; the number counts the asks from 1.
     Cancelled(u32, Cancelled),
+    /// See [`Settled`].
+    Settled(Settled),
     /// See [`Finished`].
     Finished(Finished),
     /// See [`Started`].

@@ -40,6 +40,8 @@ pub enum RunFact {
     Submitted,
     /// Somebody asked to end it early; the number counts the asks from 1.
     Cancelled(u32),
+    /// Every job before teardown of a run that is ended early has its end.
+    Settled,
     /// Every job has a verdict.
     Finished,
 }
@@ -133,6 +135,7 @@ impl Subjects {
             FactSubject::Run { run, fact } => match fact {
                 RunFact::Submitted => write!(text, "{ns}.event.{run}.run.submitted"),
                 RunFact::Cancelled(n) => write!(text, "{ns}.event.{run}.run.cancelled-{n}"),
+                RunFact::Settled => write!(text, "{ns}.event.{run}.run.settled"),
                 RunFact::Finished => write!(text, "{ns}.event.{run}.run.finished"),
             },
             FactSubject::Attempt { run, group, job, attempt, fact } => match fact {
@@ -198,6 +201,7 @@ impl Subjects {
         if tokens.get(1) == Some(&"run") {
             let fact = match tokens.get(2..) {
                 Some(["submitted"]) => RunFact::Submitted,
+                Some(["settled"]) => RunFact::Settled,
                 Some(["finished"]) => RunFact::Finished,
                 Some([other]) => RunFact::Cancelled(
                     numbered(other, "cancelled-").ok_or_else(|| bad(&"no such fact about a run"))?,
@@ -338,7 +342,7 @@ mod tests {
         #[test]
         fn fact_subjects_round_trip(
             group in any_group(), run in any_run(), job in any_job(), attempt in any_attempt(),
-            n in any::<u64>(), kind in 0..5,
+            n in any::<u64>(), kind in 0..6,
         ) {
             let subjects = Subjects::new("team-a".parse().expect("a namespace"));
             let attempt = |fact| FactSubject::Attempt { run, group: group.clone(), job, attempt, fact };
@@ -346,6 +350,7 @@ mod tests {
                 0 => FactSubject::Run { run, fact: RunFact::Submitted },
                 1 => FactSubject::Run { run, fact: RunFact::Cancelled(n as u32) },
                 2 => FactSubject::Run { run, fact: RunFact::Finished },
+                5 => FactSubject::Run { run, fact: RunFact::Settled },
                 3 => attempt(AttemptFact::Ended),
                 _ => attempt(AttemptFact::Started(n)),
             };

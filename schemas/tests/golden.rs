@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rfx_schemas::encoding::{Message, decode, encode};
-use rfx_schemas::fact::{Cancelled, Cause, Ended, Finished, Started, Submitted};
+use rfx_schemas::fact::{Cancelled, Cause, Ended, Finished, Settled, Started, Submitted};
 use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Assertion, Failure, Outcome};
@@ -135,6 +135,7 @@ fn facts_about_runs() {
     };
     check("submitted", &submitted);
     check("cancelled", &Cancelled { by: "a@b".to_owned(), reason: "Ctrl-C".to_owned(), cause: Cause::Asked });
+    check("settled", &Settled { by: "host-1-00000001".parse().expect("a member") });
     check("started", &Started { worker: "host-1-00000001".parse().expect("a member"), started: at(2) });
     let counts = Counts { passed: 3, failed: 1, ..Counts::default() };
     let outputs = Some(inline(&json!({"report": []})));

@@ -231,6 +231,7 @@ fn body(subject: &FactSubject, payload: &[u8]) -> Result<Fact, DecodeError> {
     Ok(match subject {
         FactSubject::Run { fact: RunFact::Submitted, .. } => Fact::Submitted(Box::new(decode(payload)?)),
         FactSubject::Run { fact: RunFact::Cancelled(n), .. } => Fact::Cancelled(*n, decode(payload)?),
+        FactSubject::Run { fact: RunFact::Settled, .. } => Fact::Settled(decode(payload)?),
         FactSubject::Run { fact: RunFact::Finished, .. } => Fact::Finished(decode(payload)?),
         FactSubject::Attempt { fact: AttemptFact::Ended, .. } => Fact::Ended(decode(payload)?),
         FactSubject::Attempt { fact: AttemptFact::Started(_), .. } => Fact::Started(decode(payload)?),

@@ -33,12 +33,13 @@ impl RunState {
         })
     }
 
-    /// Gives every job before teardown that has no verdict the one that the ending means. Called
-    /// when no attempt of them can have an outcome any more.
-    pub fn settle(&mut self) {
+    /// Gives every job before teardown that has no verdict the one that the ending means: no attempt
+    /// of them can have an outcome any more.
+    pub(super) fn settle(&mut self) {
         let (verdict, reason) = match self.ending {
             Some(Cause::Asked) => (Verdict::Cancelled, "the run was cancelled"),
-            Some(Cause::Deadline) | None => (Verdict::Lost, "the run's deadline passed"),
+            Some(Cause::Deadline) => (Verdict::Lost, "the run's deadline passed"),
+            None => return,
         };
         // The innermost first: what is settled there settles what is around it.
         for (id, local, step) in self.all_steps() {

@@ -81,6 +81,27 @@ impl RunState {
         released
     }
 
+    /// Puts every attempt that is out in line once more: what was published may have been taken out of
+    /// the stream again, by another driver or when the run was ended. What still waits there is
+    /// refused by its guard, and what has its outcome is not executed again.
+    pub fn release_again(&mut self) {
+        for (id, local, step) in self.all_steps() {
+            let instance = self.instance(id, local);
+            if instance.status != Status::Active || self.compiled[step].inner.is_some() {
+                continue;
+            }
+            for (ordinal, item) in instance.jobs.clone().into_iter().enumerate() {
+                let job = &mut self.steps[step].jobs[item as usize];
+                if job.standing == Standing::Released {
+                    job.standing = Standing::Waiting;
+                    self.withdraw(id, local, step);
+                    self.instance_mut(id, local).due.push_back(number(ordinal));
+                }
+            }
+            self.stand_in_line(id, local);
+        }
+    }
+
     /// When the next attempt waits to be released, if one waits for a moment.
     pub fn next_timer(&self) -> Option<Stamp> {
         self.timers.peek().map(|Reverse((when, _))| *when)

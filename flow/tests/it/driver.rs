@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rfx_flow::{Release, RunState};
-use rfx_schemas::fact::{Cause, Fact, Finished};
+use rfx_schemas::fact::{Cause, Fact, Finished, Settled};
 use rfx_schemas::plan::Plan;
 use rfx_schemas::verdict::OutcomeKind;
 use serde_json::Value;
@@ -103,7 +103,11 @@ impl Driver {
         if !self.record_ends(world, cause, false, lives) {
             return false;
         }
-        self.state.settle();
+        self.again = true;
+        let settled = Settled { by: "driver".parse().expect("a member") };
+        world.about_run("settled", Fact::Settled(settled));
+        self.read_all(world);
+        assert_eq!(self.state.ending(), None, "it is settled");
         true
     }
 

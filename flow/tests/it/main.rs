@@ -2,8 +2,10 @@
 
 mod answer;
 mod cases;
+mod checks;
 mod common;
 mod driver;
+mod random;
 mod simulation;
 mod state;
 mod world;

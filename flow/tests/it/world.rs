@@ -234,11 +234,6 @@ impl World {
         }
     }
 
-    /// Whether the end of the run was asked for so often.
-    pub fn is_cancelled(&self, asks: u32) -> bool {
-        self.about_run.contains(&format!("cancelled-{asks}"))
-    }
-
     /// Guarded: each fact about the run is stored once.
     pub fn about_run(&mut self, name: &str, fact: Fact) {
         if self.about_run.insert(name.to_owned()) {

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rfx_schemas::fact::Cause;
+use rfx_schemas::encoding::encode;
+use rfx_schemas::fact::{Cause, Settled};
+use rfx_schemas::subject::{FactSubject, RunFact};
+use rfx_transport::Guarded;
 use tokio::time::{Instant, timeout_at};
 
 use super::publish::{ended_early, outcome};
@@ -38,8 +41,10 @@ impl Driver {
         }
         self.purge(false).await?;
         self.record_ends(cause, false).await?;
-        self.recorder.state_mut().settle();
-        Ok(())
+        // What tears a composite down may be out already, and was purged with the rest: it is released
+        // once more when that is folded.
+        self.again = true;
+        self.record_settled().await
     }
 
     /// Ends what is left of teardown, as a second cancel asks.
@@ -103,6 +108,21 @@ impl Driver {
         // it is read, not before.
         let deadline = Instant::now() + READ;
         while !self.open_attempts(teardown).is_empty() {
+            if !self.read_until(deadline).await? {
+                return Err(DriveError::NoFacts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that all before teardown has ended, and reads until that is folded.
+    async fn record_settled(&mut self) -> Result<(), DriveError> {
+        let settled = Settled { by: self.transport.member().clone() };
+        let subject = FactSubject::Run { run: self.run(), fact: RunFact::Settled };
+        let subject = self.transport.subjects().fact(&subject);
+        self.transport.publish(Guarded::new(subject, encode(&settled))).await?;
+        let deadline = Instant::now() + READ;
+        while self.recorder.state().ending().is_some() {
             if !self.read_until(deadline).await? {
                 return Err(DriveError::NoFacts);
             }
