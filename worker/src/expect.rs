@@ -16,7 +16,7 @@ const SHOWN: usize = 8 * 1024;
 pub struct Given<'a> {
     /// Variables of the run, by name.
     pub scope: Option<&'a Value>,
-    /// The job's item.
+    /// The job's item, or its batch of items.
     pub item: Option<&'a Value>,
     /// The item's number.
     pub index: u32,
@@ -29,7 +29,10 @@ pub fn check(expect: &[String], output: &Value, given: &Given<'_>) -> (Vec<Asser
         scope.set(name, value);
     }
     if let Some(item) = given.item {
-        scope.set("item", item);
+        // The items of a batch go by the other name. Which of them a step has, the flow's check knows.
+        for name in ["item", "items"].into_iter().filter(|name| expect.iter().any(|e| e.contains(name))) {
+            scope.set(name, item);
+        }
     }
     scope.set("index", &Value::from(given.index));
     scope.set("output", output);
@@ -139,6 +142,13 @@ mod tests {
         let (assertions, failure) = run(&["output.os < inputs.min", "index == 4"]);
         assert!(assertions.iter().all(|a| a.passed) && assertions.len() == 2);
         assert_eq!(failure, None);
+    }
+
+    #[test]
+    fn a_batch_is_read_as_items() {
+        let given = Given { scope: None, item: Some(&json!([1, 2])), index: 0 };
+        let (assertions, failure) = check(&["output == items".to_owned()], &json!([1, 2]), &given);
+        assert!(assertions[0].passed, "{failure:?}");
     }
 
     #[test]

@@ -32,6 +32,13 @@ impl Driver {
         Self { state: fresh(plan), read: 0, again, window }
     }
 
+    /// A driver that takes over from a dead one: before it does anything, it reads to the end.
+    pub fn takes_over(world: &World, window: usize) -> Self {
+        let mut driver = Self::new(&world.plan, window, true);
+        driver.read_all(world);
+        driver
+    }
+
     /// Reads up to so many facts.
     pub fn read(&mut self, world: &World, most: usize) {
         for (fact, when) in world.facts.iter().skip(self.read).take(most) {

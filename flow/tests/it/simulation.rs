@@ -93,7 +93,7 @@ impl Simulation {
     fn step(&mut self, kind: u8, which: usize, how: u8) {
         let who = which % self.drivers.len();
         match kind {
-            0 => self.drivers[who] = Driver::new(&self.world.plan, self.script.window, true),
+            0 => self.drivers[who] = Driver::takes_over(&self.world, self.script.window),
             1 if self.script.cancels && how < 80 => self.world.cancel(Cause::Asked),
             1 if self.script.cancels && how < 120 => self.world.cancel(Cause::Deadline),
             2..=5 => self.world.wait(Duration::from_millis(u64::from(how) * 10)),
@@ -135,7 +135,7 @@ impl Simulation {
             left > 0 || how < 128
         };
         if !driver.act(&mut self.world, &mut lives) {
-            *driver = Driver::new(&self.world.plan, self.script.window, true);
+            *driver = Driver::takes_over(&self.world, self.script.window);
         }
     }
 
