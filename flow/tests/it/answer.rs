@@ -94,7 +94,7 @@ pub fn by_seed(seed: u64, plan: &Plan, message: &Message) -> Ending {
     let output = Value::from((0..dice / 100 % 3).collect::<Vec<_>>());
     let polls = plan.steps[message.job.job.step as usize].call().is_some_and(|call| call.until.is_some());
     match dice % 100 {
-        _ if polls && attempt <= 3 && dice % 2 == 0 => Ending::of(OutcomeKind::Unmet, output),
+        _ if polls && attempt <= 3 && dice.is_multiple_of(2) => Ending::of(OutcomeKind::Unmet, output),
         0..=7 => Ending::of(OutcomeKind::Failed, Value::Null),
         8..=15 => Ending::of(OutcomeKind::Error, Value::Null),
         16..=18 => Ending::of(OutcomeKind::Skipped, Value::Null),
