@@ -54,11 +54,12 @@ pub enum Cause {
     Deadline,
 }
 
-/// `settled`: a run that is ended early has an end for every attempt that was ever published before
-/// teardown. What has none by then, has its verdict by the ending: from here on teardown runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `settled`: the run is ended early, and no attempt of a job before teardown can have an outcome any
+/// more; those without one get their verdict here, and teardown begins. A fact, and not each
+/// reader's own decision: what begins here is numbered here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
-    /// Who has seen to it.
+    /// The driver that ended them.
     pub by: Member,
 }
 

@@ -76,6 +76,9 @@ pub struct Job {
     /// The item, when the expectations read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Payload>,
+    /// The item's number, when it is not that of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
     /// What the function is called with.
     pub input: Payload,
     /// When the driver released it.

@@ -40,7 +40,7 @@ pub enum RunFact {
     Submitted,
     /// Somebody asked to end it early; the number counts the asks from 1.
     Cancelled(u32),
-    /// A run that is ended early goes on to its teardown.
+    /// Every job before teardown of a run that is ended early has its end.
     Settled,
     /// Every job has a verdict.
     Finished,
@@ -350,8 +350,8 @@ mod tests {
                 0 => FactSubject::Run { run, fact: RunFact::Submitted },
                 1 => FactSubject::Run { run, fact: RunFact::Cancelled(n as u32) },
                 2 => FactSubject::Run { run, fact: RunFact::Finished },
-                3 => FactSubject::Run { run, fact: RunFact::Settled },
-                4 => attempt(AttemptFact::Ended),
+                5 => FactSubject::Run { run, fact: RunFact::Settled },
+                3 => attempt(AttemptFact::Ended),
                 _ => attempt(AttemptFact::Started(n)),
             };
             prop_assert_eq!(subjects.parse_fact(&subjects.fact(&fact)), Ok(fact));

@@ -61,6 +61,7 @@ fn job() {
         attempt,
         key: Some("web-1".to_owned()),
         item: Some(inline(&json!({"name": "web-1"}))),
+        index: None,
         input,
         released: at(1),
     };

@@ -201,7 +201,8 @@ async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending)
             return Ending { tail: ending.tail, ..Ending::failed(OutcomeKind::Error, failure) };
         }
     };
-    let given = Given { scope: scope.as_ref(), item: item.as_ref(), index: job.job.item };
+    let given =
+        Given { scope: scope.as_ref(), item: item.as_ref(), index: job.index.unwrap_or(job.job.item) };
     let (_, unmet) = expect::check(&message.until, &output, &given);
     if let Some(unmet) = unmet {
         ending.kind = OutcomeKind::Unmet;

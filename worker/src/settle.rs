@@ -225,6 +225,7 @@ fn unserved(site: &Site, subject: &JobSubject, deliveries: u64, why: &str) -> En
         attempt: subject.attempt,
         key: None,
         item: None,
+        index: None,
         input: rfx_schemas::payload::Payload::null(),
         released: Stamp::now(),
     };

@@ -18,6 +18,7 @@ const BASE: &str = "flow: hosts.base\n\
     steps:\n  seen: { uses: apps.seen, matrix: { app: \"${{ inputs.apps }}\", size: [1, 2] }, with: { login: \"${{ setup.login.output }}\" } }\n\
     teardown:\n  logout: { uses: f.logout }\n";
 const SEEN: &str = "flow: apps.seen\n\
+    inputs: { login: { required: false } }\n\
     steps:\n\
     \x20 report: { uses: f.report, with: { of: \"${{ steps.look.output }}\" } }\n\
     \x20 look: { uses: f.look, until: { expect: output.ready, every: 2s, within: 1m } }\n";

@@ -6,7 +6,6 @@ use rfx_schemas::verdict::Verdict;
 
 use super::RunState;
 use super::frame::Status;
-use super::job::Standing;
 
 impl RunState {
     /// Why the run is being ended early, until its jobs are settled.
@@ -34,12 +33,13 @@ impl RunState {
         })
     }
 
-    /// Gives every job before teardown that has no verdict the one that the ending means: no attempt of
-    /// them can have an outcome any more.
-    pub fn settle(&mut self) {
+    /// Gives every job before teardown that has no verdict the one that the ending means: no attempt
+    /// of them can have an outcome any more.
+    pub(super) fn settle(&mut self) {
         let (verdict, reason) = match self.ending {
             Some(Cause::Asked) => (Verdict::Cancelled, "the run was cancelled"),
-            Some(Cause::Deadline) | None => (Verdict::Lost, "the run's deadline passed"),
+            Some(Cause::Deadline) => (Verdict::Lost, "the run's deadline passed"),
+            None => return,
         };
         // The innermost first: what is settled there settles what is around it.
         for (id, local, step) in self.all_steps() {
@@ -56,27 +56,6 @@ impl RunState {
             }
         }
         self.advance();
-    }
-
-    /// Releases once more those attempts of teardown that are out: a purge of the run's jobs may have
-    /// taken them.
-    pub fn release_teardown_again(&mut self) {
-        for (id, local, step) in self.all_steps() {
-            let call = self.compiled[step].inner.is_none();
-            if !call || !self.is_undo(id, step) || self.instance(id, local).status != Status::Active {
-                continue;
-            }
-            for item in self.instance(id, local).jobs.clone() {
-                let job = &mut self.steps[step].jobs[item as usize];
-                if job.standing == Standing::Released {
-                    job.standing = Standing::Waiting;
-                    let ordinal = job.ordinal;
-                    self.instance_mut(id, local).due.push_back(ordinal);
-                    self.withdraw(id, local, step);
-                }
-            }
-            self.stand_in_line(id, local);
-        }
     }
 
     /// Settles what is left of teardown, as a second cancel asks. Called when no attempt of it can

@@ -230,13 +230,17 @@ impl RunState {
     pub fn apply(&mut self, fact: &Fact, at: Stamp) {
         match fact {
             Fact::Submitted(_) | Fact::Started(_) => {}
-            Fact::Cancelled(_, cancelled) => {
-                self.asks += 1;
+            Fact::Cancelled(ask, cancelled) => {
+                self.asks = self.asks.max(*ask);
                 self.ending.get_or_insert(cancelled.cause);
                 self.dirty.extend(self.frames.keys());
             }
             Fact::Ended(Ended { outcomes }) => outcomes.iter().for_each(|o| self.outcome(o, at)),
-            Fact::Settled(_) => self.settle(),
+            Fact::Settled(_) => {
+                self.settle();
+                // Whoever settled has emptied the lanes, of the teardown of composites too.
+                self.release_again();
+            }
             Fact::Finished(finished) => {
                 self.finished = Some(finished.verdict);
                 self.close_all();

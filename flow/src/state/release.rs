@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::frame::Status;
 use super::job::Standing;
-use super::{RunState, job_id};
+use super::{RunState, job_id, number};
 
 /// Jobs of one step that are released together, so that steps side by side take turns.
 const CHUNK: usize = 64;
@@ -29,6 +29,9 @@ pub struct ReleasedJob {
     pub key: Option<String>,
     /// Its item, when the step's expectations read it.
     pub item: Option<Json>,
+    /// The item's number. Inside of a composite, others than those of its own list have lower numbers
+    /// in the plan's step: there it is not that of the job.
+    pub index: u32,
     /// Its input.
     pub input: Json,
 }
@@ -76,6 +79,27 @@ impl RunState {
             self.stand_in_line(id, local);
         }
         released
+    }
+
+    /// Puts every attempt that is out in line once more: what was published may have been taken out of
+    /// the stream again, by another driver or when the run was ended. What still waits there is
+    /// refused by its guard, and what has its outcome is not executed again.
+    pub fn release_again(&mut self) {
+        for (id, local, step) in self.all_steps() {
+            let instance = self.instance(id, local);
+            if instance.status != Status::Active || self.compiled[step].inner.is_some() {
+                continue;
+            }
+            for (ordinal, item) in instance.jobs.clone().into_iter().enumerate() {
+                let job = &mut self.steps[step].jobs[item as usize];
+                if job.standing == Standing::Released {
+                    job.standing = Standing::Waiting;
+                    self.withdraw(id, local, step);
+                    self.instance_mut(id, local).due.push_back(number(ordinal));
+                }
+            }
+            self.stand_in_line(id, local);
+        }
     }
 
     /// When the next attempt waits to be released, if one waits for a moment.
@@ -147,7 +171,8 @@ impl RunState {
         match input {
             Ok(input) => {
                 let (item, input) = (item.as_ref().map(Json::of), Json::of(&input));
-                Release::Publish(ReleasedJob { job, attempt, frame: id, key, item, input })
+                let index = number(ordinal);
+                Release::Publish(ReleasedJob { job, attempt, frame: id, key, item, index, input })
             }
             Err(error) => {
                 let failure = Failure::new(kind::TEMPLATE, format!("the input cannot be made: {error}"));

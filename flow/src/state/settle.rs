@@ -40,8 +40,9 @@ impl RunState {
             self.anomalies.duplicate_outcomes += 1;
             return;
         }
-        let undo = self.frames[&id].undo || self.plan.steps[step].phase == rfx_schemas::plan::Phase::Teardown;
-        let applied = job.apply(self.run, outcome, at, call, self.ending.is_some() && !undo);
+        let held = self.is_held(id, step);
+        let job = &mut self.steps[step].jobs[item];
+        let applied = job.apply(self.run, outcome, at, call, held);
         if applied == Applied::Duplicate {
             self.anomalies.duplicate_outcomes += 1;
             return;

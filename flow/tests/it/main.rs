@@ -1,7 +1,13 @@
-//! Tests of the flow crate from outside: plans and the fold of facts.
+//! Tests of the flow crate from outside: what is wrong with flows, plans, and the fold of facts.
 
+mod answer;
 mod bad;
+mod cases;
+mod checks;
 mod common;
+mod driver;
+mod random;
 mod schema;
 mod simulation;
 mod state;
+mod world;

@@ -1,167 +1,243 @@
-//! The fold under the broker's freedoms: facts repeated, late, out of any order that their causes
-//! allow, drivers restarted or doubled at any point. Over random flows, every job gets exactly one
-//! verdict, the same one for every reader of the facts.
+//! The fold under the broker's freedoms: facts late and repeated, drivers restarted or doubled at any
+//! point, workers that die at any point, cancels and deadlines. Over random flows, and over each flow
+//! of the table, the invariants hold (see `ARCHITECTURE.md`).
 
-use crate::common::{at, ended, planned, run};
+use std::sync::Arc;
+use std::time::Duration;
+
 use proptest::prelude::*;
-use rfx_flow::{Release, ReleasedJob, RunState};
-use rfx_schemas::fact::Fact;
-use rfx_schemas::verdict::{OutcomeKind, Verdict};
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use proptest::test_runner::TestCaseError;
+use rfx_flow::diagnostic::Source;
+use rfx_flow::{Library, Request, plan};
+use rfx_schemas::fact::Cause;
+use rfx_schemas::plan::Plan;
 
-/// A random flow: steps that need earlier ones, run over lists, and are tried again.
-fn any_flow() -> impl Strategy<Value = String> {
-    let step = (0usize..4, 0u32..4, 1u32..3, any::<prop::sample::Index>(), any::<bool>(), any::<bool>());
-    prop::collection::vec(step, 1..7).prop_map(|steps| {
-        let mut text = "flow: x\nsetup:\n  up: { uses: f.up }\nsteps:\n".to_owned();
-        for (at, (items, parallel, attempts, needs, reads, has_needs)) in steps.iter().enumerate() {
-            let mut step =
-                format!("  s{at}: {{ uses: f.s, retry: {{ max_attempts: {attempts}, backoff: 1s }}");
-            if *items > 0 {
-                step += &format!(", each: {:?}", (0..*items).collect::<Vec<_>>());
-            }
-            if *parallel > 0 {
-                step += &format!(", max_parallel: {parallel}");
-            }
-            if at > 0 && *has_needs {
-                let needed = needs.index(at);
-                step += &match reads {
-                    true => format!(", with: {{ v: \"${{{{ steps.s{needed}.output }}}}\" }}"),
-                    false => format!(", needs: [s{needed}]"),
-                };
-            }
-            text += &step;
-            text += " }\n";
-        }
-        text + "teardown:\n  down: { uses: f.down, with: { v: \"${{ setup.up.output }}\" } }\n"
+use crate::answer::{by_seed, t_answer};
+use crate::cases;
+use crate::checks;
+use crate::common::{checked, nothing_known, run};
+use crate::driver::Driver;
+use crate::random::{Flows, flows};
+use crate::world::{Fate, World};
+
+/// Turns without faults after which a run must have ended.
+const BOUND: usize = 3_000;
+
+/// How the world behaves.
+#[derive(Debug, Clone)]
+struct Script {
+    /// What happens: which kind of thing, to which one, and how.
+    moves: Vec<(u8, u8, u8)>,
+    window: usize,
+    drivers: usize,
+    hides: bool,
+    /// Whether somebody may end the run early.
+    cancels: bool,
+    /// At which delivery a worker does not die any more.
+    deaths: u32,
+}
+
+fn script(cancels: bool) -> impl Strategy<Value = Script> {
+    let moves = prop::collection::vec((0u8..64, any::<u8>(), any::<u8>()), 0..120);
+    (moves, 1usize..12, 1usize..3, any::<bool>()).prop_map(move |(moves, window, drivers, hides)| Script {
+        moves,
+        window,
+        drivers,
+        hides,
+        cancels,
+        deaths: 7,
     })
 }
 
-fn kind(choice: u8) -> OutcomeKind {
-    match choice {
-        0..=5 => OutcomeKind::Passed,
-        6 => OutcomeKind::Failed,
-        7 => OutcomeKind::Error,
-        8 => OutcomeKind::Skipped,
-        _ => OutcomeKind::Lost,
+/// A world with its drivers.
+struct Simulation {
+    world: World,
+    drivers: Vec<Driver>,
+    script: Script,
+}
+
+impl Simulation {
+    fn new(world: World, script: &Script) -> Self {
+        let two = script.drivers > 1;
+        let driver = |n| Driver::new(&world.plan, script.window, two || n > 0);
+        let drivers = (0..script.drivers).map(driver).collect();
+        let mut simulation = Self { world, drivers, script: script.clone() };
+        simulation.world.deaths = script.deaths;
+        simulation
     }
-}
 
-fn fresh(text: &str) -> RunState {
-    RunState::new(run(), planned(text).into(), BTreeMap::new(), at(0)).expect("a plan of ours")
-}
+    /// The script, and then everything in order until the run has ended.
+    fn run(mut self) -> Result<Self, TestCaseError> {
+        let moves = std::mem::take(&mut self.script.moves);
+        for (kind, which, how) in moves {
+            self.step(kind, usize::from(which), how);
+        }
+        for _ in 0..BOUND {
+            if self.drivers.iter().all(|driver| driver.state.is_finished()) {
+                break;
+            }
+            self.calm();
+        }
+        prop_assert!(self.drivers.iter().all(|driver| driver.state.is_finished()), "the run never ends");
+        // What is still under way ends after the run.
+        while !self.world.held.is_empty() {
+            self.world.end_held(0, false);
+        }
+        while !self.world.queue.is_empty() {
+            self.world.deliver(0, Fate::Done);
+        }
+        Ok(self)
+    }
 
-/// The stream: guarded, so that each attempt has one outcome.
-#[derive(Default)]
-struct Stream {
-    facts: Vec<Fact>,
-    subjects: BTreeSet<(u32, u32, u32)>,
-}
-
-impl Stream {
-    fn record(&mut self, job: &ReleasedJob, kind: OutcomeKind) {
-        let subject = (job.job.step, job.job.item, job.attempt.get());
-        if self.subjects.insert(subject) {
-            self.facts.push(ended(job, kind, &json!({"id": job.job.item})));
+    /// One thing that may happen.
+    fn step(&mut self, kind: u8, which: usize, how: u8) {
+        let who = which % self.drivers.len();
+        match kind {
+            0 => self.drivers[who] = Driver::takes_over(&self.world, self.script.window),
+            1 if self.script.cancels && how < 80 => self.world.cancel(Cause::Asked),
+            1 if self.script.cancels && how < 120 => self.world.cancel(Cause::Deadline),
+            2..=5 => self.world.wait(Duration::from_millis(u64::from(how) * 10)),
+            6..=9 if self.drivers[who].read > 0 => {
+                let (fact, at) = self.world.facts[which % self.drivers[who].read].clone();
+                self.drivers[who].state.apply(&fact, at);
+            }
+            10..=24 => self.drive(who, usize::from(how % 5), how),
+            25..=34 => self.drive(who, usize::MAX, how),
+            35..=40 if !self.world.held.is_empty() => {
+                let held = which % self.world.held.len();
+                self.world.end_held(held, how < 60);
+            }
+            _ if !self.world.queue.is_empty() => {
+                let fate = match how {
+                    0..=24 => Fate::DiesBefore,
+                    25..=49 => Fate::DiesAfter,
+                    50..=74 => Fate::Slow,
+                    75..=99 => Fate::Lapsed,
+                    _ => Fate::Done,
+                };
+                self.world.deliver(which % self.world.queue.len(), fate);
+            }
+            _ => {}
         }
     }
+
+    /// A driver reads some facts and does what follows; it may die while it ends the run.
+    fn drive(&mut self, who: usize, facts: usize, how: u8) {
+        let driver = &mut self.drivers[who];
+        driver.read(&self.world, facts);
+        let mut left = how % 16;
+        let mut lives = |world: &mut World| {
+            // Meanwhile workers go on.
+            if left.is_multiple_of(3) && !world.held.is_empty() {
+                world.end_held(0, left.is_multiple_of(2));
+            }
+            left = left.saturating_sub(1);
+            left > 0 || how < 128
+        };
+        if !driver.act(&mut self.world, &mut lives) {
+            *driver = Driver::takes_over(&self.world, self.script.window);
+        }
+    }
+
+    /// Nothing goes wrong.
+    fn calm(&mut self) {
+        for driver in &mut self.drivers {
+            driver.read_all(&self.world);
+            driver.act(&mut self.world, &mut |_| true);
+            driver.read_all(&self.world);
+        }
+        if !self.world.queue.is_empty() {
+            self.world.deliver(0, Fate::Done);
+        } else if !self.world.held.is_empty() {
+            self.world.end_held(0, false);
+        } else if let Some(timer) = self.drivers.iter().filter_map(|d| d.state.next_timer()).min() {
+            self.world.now = self.world.now.max(timer);
+        }
+    }
+
+    /// All that must hold.
+    fn check(&self) -> Result<(), TestCaseError> {
+        checks::executed_again_only_if_not_recorded(&self.world)?;
+        for driver in &self.drivers {
+            checks::one_verdict_each(&driver.state)?;
+            checks::teardown_comes_last(&self.world, &driver.state)?;
+            checks::readers_agree(&self.world, &driver.state)?;
+        }
+        Ok(())
+    }
 }
 
-fn jobs(released: Vec<Release>, stream: &mut Stream) -> Vec<ReleasedJob> {
-    released
-        .into_iter()
-        .filter_map(|release| match release {
-            Release::Publish(job) => Some(job),
-            Release::Refuse(refusal) => {
-                let input = rfx_schemas::payload::Json::of(&json!(null));
-                let job = ReleasedJob {
-                    job: refusal.job,
-                    attempt: refusal.attempt,
-                    frame: 0,
-                    key: None,
-                    item: None,
-                    input,
-                };
-                stream.record(&job, OutcomeKind::Error);
-                None
-            }
-        })
-        .collect()
+fn planned(texts: &[String; 3]) -> Arc<Plan> {
+    let mut library = Library::default();
+    for text in &texts[1..] {
+        library.add(Source::new("lib.yaml", text), None);
+    }
+    let planned = plan(&checked(&texts[0]), &library, run(), &Request::default(), &nothing_known());
+    planned.unwrap_or_else(|problems| panic!("{problems}")).into()
+}
+
+/// How many random flows are run.
+fn cases(of: u32) -> ProptestConfig {
+    let wanted = std::env::var("RFX_SIM_CASES").ok().and_then(|n| n.parse().ok());
+    let cases = wanted.unwrap_or(2_000) / of;
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn invariants(flows: &Flows, seed: u64, script: &Script) -> Result<(), TestCaseError> {
+    let texts = flows.texts(true);
+    let plan = planned(&texts);
+    let world = World::new(&plan, script.hides, move |plan, message| by_seed(seed, plan, message));
+    let checked = Simulation::new(world, script).run().and_then(|simulation| simulation.check());
+    checked.map_err(|error| TestCaseError::fail(format!("{error}\n{}", texts.join("\n"))))
+}
+
+/// Ways through each flow of the table.
+fn ways() -> ProptestConfig {
+    ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ways())]
 
     #[test]
-    fn every_job_gets_one_verdict_whatever_is_repeated_or_restarted(
-        text in any_flow(),
-        choices in prop::collection::vec((0u8..10, any::<prop::sample::Index>(), 0u8..12), 1..200),
-        window in 1usize..8,
-    ) {
-        let mut stream = Stream::default();
-        let mut driver = fresh(&text);
-        let mut read = 0;
-        let mut queue: Vec<ReleasedJob> = Vec::new();
-        let mut choices = choices.into_iter().cycle();
-        for tick in 0..5_000 {
-            if driver.complete().is_some() {
-                break;
-            }
-            let now = at(tick * 100);
-            let (choice, which, fate) = choices.next().expect("endless");
-            // A world in which only faults happen proves nothing: every other time a job gets done.
-            let fate = if tick % 2 == 0 { fate } else { 11 };
-            let released = driver.release(now, window);
-            queue.extend(jobs(released, &mut stream));
-            match fate {
-                // The driver dies; the next one starts from the facts, and publishes again what it finds open.
-                0 => {
-                    driver = fresh(&text);
-                    read = 0;
-                }
-                // A worker died before recording: the job is handed over again, later.
-                1 | 2 if !queue.is_empty() => {
-                    let job = queue.remove(which.index(queue.len()));
-                    queue.push(job);
-                }
-                // A job runs twice; the guard keeps the second outcome out.
-                3 if !queue.is_empty() => {
-                    let job = queue.remove(which.index(queue.len()));
-                    stream.record(&job, kind(choice));
-                    stream.record(&job, OutcomeKind::Failed);
-                }
-                // A fact is read again.
-                4 if read > 0 => driver.apply(&stream.facts[which.index(read)].clone(), now),
-                _ if !queue.is_empty() => {
-                    let job = queue.remove(which.index(queue.len()));
-                    stream.record(&job, kind(choice));
-                }
-                _ => {}
-            }
-            // The driver reads some of what is new.
-            let upto = stream.facts.len() - usize::from(fate == 5 && stream.facts.len() > read);
-            for fact in &stream.facts[read..upto.max(read)] {
-                driver.apply(fact, now);
-            }
-            read = upto.max(read);
+    fn every_case_ends_as_the_table_says_whatever_dies_and_is_repeated(script in script(false)) {
+        for case in cases::table::all() {
+            let world = World::new(&cases::planned(&case), script.hides, t_answer);
+            let script = Script { deaths: 3, ..script.clone() };
+            let simulation = Simulation::new(world, &script).run()?;
+            simulation.check()?;
+            simulation.drivers.iter().for_each(|driver| cases::assert_case(&case, driver, &simulation.world));
         }
-        let verdict = driver.complete();
-        prop_assert!(verdict.is_some(), "the run never ends:\n{}", text);
-        // I1: one verdict each, and no job unaccounted for.
-        for step in driver.steps().iter().filter(|step| !step.jobs.is_empty()) {
-            prop_assert_eq!(step.counts.total() as usize, step.jobs.len());
-        }
-        // I6: any other reader of the same facts, with repeats, comes to the same.
-        let mut reader = fresh(&text);
-        for (number, fact) in stream.facts.iter().enumerate() {
-            reader.apply(fact, at(1));
-            reader.apply(&stream.facts[number / 2], at(2));
-        }
-        let verdicts = |state: &RunState| (0..state.steps().len()).map(|s| state.verdict(s)).collect::<Vec<_>>();
-        prop_assert_eq!(verdicts(&reader), verdicts(&driver));
-        // I5: teardown has its verdict, after all else has one.
-        let down = driver.verdict(driver.steps().len() - 1);
-        prop_assert!(matches!(down, Some(v) if v != Verdict::Cancelled));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(4))]
+
+    #[test]
+    fn the_invariants_hold_whatever_dies_and_is_repeated(flows in flows(), seed in any::<u64>(), script in script(false)) {
+        invariants(&flows, seed, &script)?;
+    }
+
+    #[test]
+    fn other_interleavings_give_the_same_verdicts(flows in flows(), seed in any::<u64>(), script in script(false)) {
+        let texts = flows.texts(false);
+        let plan = planned(&texts);
+        let ended = |script: &Script| {
+            let world = World::new(&plan, false, move |plan, message| by_seed(seed, plan, message));
+            let simulation = Simulation::new(world, script).run()?;
+            Ok(checks::verdicts(&simulation.drivers[0].state))
+        };
+        // In order; and as the script has it, with workers that die, but not so often that a job is poison.
+        let calm = Script { moves: Vec::new(), window: 1_000, drivers: 1, ..script.clone() };
+        let other = Script { deaths: 3, hides: false, ..script };
+        let ended: Result<Vec<_>, TestCaseError> = [calm, other].iter().map(ended).collect();
+        let ended = ended?;
+        prop_assert_eq!(&ended[0], &ended[1], "{}", texts.join("\n"));
+    }
+
+    #[test]
+    fn a_run_that_is_ended_early_keeps_them_too(flows in flows(), seed in any::<u64>(), script in script(true)) {
+        invariants(&flows, seed, &script)?;
     }
 }

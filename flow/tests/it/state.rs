@@ -2,7 +2,7 @@
 
 use crate::common::{at, ended, release, state};
 use rfx_flow::RunState;
-use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished};
+use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished, Settled};
 use rfx_schemas::id::Attempt;
 use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
@@ -168,6 +168,10 @@ fn cancel(state: &mut RunState, ask: u32, cause: Cause) {
     state.apply(&Fact::Cancelled(ask, cancelled), at(1));
 }
 
+fn settle(state: &mut RunState) {
+    state.apply(&Fact::Settled(Settled { by: "driver".parse().expect("a member") }), at(2));
+}
+
 #[test]
 fn a_cancel_settles_the_test_and_leaves_teardown() {
     let mut state = state(FLOW);
@@ -178,11 +182,68 @@ fn a_cancel_settles_the_test_and_leaves_teardown() {
     assert_eq!(state.ending(), Some(Cause::Asked));
     assert!(release(&mut state, at(1), 10).is_empty(), "nothing more is released");
     state.apply(&ended(&one[0], OutcomeKind::Passed, &Value::Null), at(1));
-    state.settle();
+    settle(&mut state);
     assert_eq!((state.ending(), verdict(&state, "steps.two")), (None, Some(Verdict::Cancelled)));
     play(&mut state, passes);
     assert_eq!(state.complete(), Some(Verdict::Cancelled));
     assert_eq!(state.counts(), Counts { passed: 3, cancelled: 3, ..Counts::default() });
+}
+
+#[test]
+fn a_reader_of_a_cancelled_run_sees_its_teardown_as_the_driver_did() {
+    let mut driver = state(FLOW);
+    let mut facts = Vec::new();
+    let up = release(&mut driver, at(0), 10);
+    facts.push(ended(&up[0], OutcomeKind::Passed, &json!({"id": 1})));
+    let cancelled = Cancelled { by: "a@b".to_owned(), reason: "test".to_owned(), cause: Cause::Asked };
+    facts.push(Fact::Cancelled(1, cancelled));
+    facts.push(Fact::Settled(Settled { by: "driver".parse().expect("a member") }));
+    facts.iter().for_each(|fact| driver.apply(fact, at(1)));
+    let down = release(&mut driver, at(1), 10);
+    facts.push(ended(&down[0], OutcomeKind::Passed, &Value::Null));
+    driver.apply(&facts[3], at(2));
+    let mut reader = state(FLOW);
+    facts.iter().for_each(|fact| reader.apply(fact, at(1)));
+    for state in [&driver, &reader] {
+        assert_eq!(verdict(state, "teardown.down"), Some(Verdict::Passed));
+        assert_eq!(state.complete(), Some(Verdict::Cancelled));
+    }
+}
+
+#[test]
+fn a_cancel_that_is_read_again_is_no_second_one() {
+    let mut state = state(FLOW);
+    let up = release(&mut state, at(0), 10);
+    state.apply(&ended(&up[0], OutcomeKind::Passed, &json!({"id": 1})), at(0));
+    cancel(&mut state, 1, Cause::Asked);
+    cancel(&mut state, 1, Cause::Asked);
+    settle(&mut state);
+    assert_eq!((state.asks(), release(&mut state, at(2), 10).len()), (1, 1), "teardown runs");
+}
+
+#[test]
+fn what_was_out_may_be_released_again_and_counts_once() {
+    let mut state = state("flow: x\nsteps:\n  a: { uses: f.a, each: [1, 2], max_parallel: 1 }\n");
+    let first = release(&mut state, at(0), 10);
+    state.release_again();
+    let again = release(&mut state, at(0), 10);
+    assert_eq!((&again, state.outstanding()), (&first, 1));
+    state.apply(&ended(&first[0], OutcomeKind::Passed, &Value::Null), at(1));
+    assert_eq!(release(&mut state, at(1), 10).len(), 1, "the other one");
+}
+
+#[test]
+fn teardown_is_not_tried_again_after_a_second_cancel() {
+    let text =
+        "flow: x\nsteps:\n  a: { uses: f.a }\nteardown:\n  b: { uses: f.b, retry: { max_attempts: 3 } }\n";
+    let mut state = state(text);
+    let a = release(&mut state, at(0), 10);
+    state.apply(&ended(&a[0], OutcomeKind::Passed, &Value::Null), at(0));
+    let b = release(&mut state, at(0), 10);
+    cancel(&mut state, 1, Cause::Asked);
+    cancel(&mut state, 2, Cause::Asked);
+    state.apply(&ended(&b[0], OutcomeKind::Failed, &Value::Null), at(1));
+    assert_eq!((state.unsettled(true), state.complete()), (Vec::new(), Some(Verdict::Failed)));
 }
 
 #[test]
@@ -194,7 +255,7 @@ fn a_second_cancel_skips_what_is_left_of_teardown() {
     state.apply(&ended(&up[0], OutcomeKind::Passed, &json!({"id": 1})), at(0));
     cancel(&mut state, 1, Cause::Asked);
     cancel(&mut state, 2, Cause::Asked);
-    state.settle();
+    settle(&mut state);
     assert_eq!(reason(&state, "teardown.down"), "teardown was skipped by a second cancel");
     assert_eq!(state.complete(), Some(Verdict::Cancelled));
 }
@@ -204,7 +265,7 @@ fn at_the_deadline_what_has_no_verdict_is_lost_by_us() {
     let mut state = state(FLOW);
     let _up = release(&mut state, at(0), 10);
     cancel(&mut state, 1, Cause::Deadline);
-    state.settle();
+    settle(&mut state);
     play(&mut state, passes);
     assert_eq!(state.complete(), Some(Verdict::Lost));
 }

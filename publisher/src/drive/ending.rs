@@ -46,26 +46,10 @@ impl Driver {
         }
         self.purge(false).await?;
         self.record_ends(cause, false).await?;
-        // Executions of composites that were being torn down already: what waited was purged with the rest.
-        // Where it was not, the guard or the look tells.
+        // What tears a composite down may be out already, and was purged with the rest: it is released
+        // once more when that is folded.
         self.again = true;
-        self.recorder.state_mut().release_teardown_again();
-        self.settle().await
-    }
-
-    /// Records that all is settled, so that every reader goes on to teardown at the same place.
-    async fn settle(&mut self) -> Result<(), DriveError> {
-        let settled = Settled { by: self.transport.member().clone() };
-        let subject = FactSubject::Run { run: self.run(), fact: RunFact::Settled };
-        let subject = self.transport.subjects().fact(&subject);
-        self.transport.publish(Guarded::new(subject, encode(&settled))).await?;
-        let deadline = Instant::now() + READ;
-        while self.recorder.state().ending().is_some() {
-            if !self.read_until(deadline).await? {
-                return Err(DriveError::NoFacts);
-            }
-        }
-        Ok(())
+        self.record_settled().await
     }
 
     /// Ends what is left of teardown, as a second cancel asks.
@@ -142,6 +126,21 @@ impl Driver {
         // it is read, not before.
         let deadline = Instant::now() + READ;
         while !self.open_attempts(teardown).is_empty() {
+            if !self.read_until(deadline).await? {
+                return Err(DriveError::NoFacts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that all before teardown has ended, and reads until that is folded.
+    async fn record_settled(&mut self) -> Result<(), DriveError> {
+        let settled = Settled { by: self.transport.member().clone() };
+        let subject = FactSubject::Run { run: self.run(), fact: RunFact::Settled };
+        let subject = self.transport.subjects().fact(&subject);
+        self.transport.publish(Guarded::new(subject, encode(&settled))).await?;
+        let deadline = Instant::now() + READ;
+        while self.recorder.state().ending().is_some() {
             if !self.read_until(deadline).await? {
                 return Err(DriveError::NoFacts);
             }

@@ -262,6 +262,8 @@ impl Driver {
         }
         if held && self.again {
             self.catch_up().await?;
+            // What this process had published, the other one may have purged.
+            self.recorder.state_mut().release_again();
         }
         self.leading = held;
         watch(&self.recorder, if held { Notice::Leading } else { Notice::Following });

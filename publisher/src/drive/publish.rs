@@ -116,6 +116,7 @@ impl Outbox {
             attempt: released.attempt,
             key: released.key,
             item,
+            index: Some(released.index).filter(|index| *index != released.job.item),
             input,
             released: Stamp::now(),
         };

@@ -1,0 +1,248 @@
+//! A world without a server: a stream and a queue that keep the broker's promises and no more, and
+//! workers that may die at any point.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rfx_flow::ReleasedJob;
+use rfx_schemas::fact::{Cancelled, Cause, Ended, Fact};
+use rfx_schemas::id::{Attempt, JobId};
+use rfx_schemas::outcome::{Failure, Outcome, kind};
+use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::plan::Plan;
+use rfx_schemas::stamp::Stamp;
+use rfx_schemas::verdict::OutcomeKind;
+use serde_json::Value;
+
+use crate::answer::Ending;
+use crate::common::at;
+
+/// Deliveries above this are poison.
+const DELIVERIES: u32 = 5;
+
+/// A published attempt.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub job: ReleasedJob,
+    pub scope: Option<Value>,
+    /// Whether it may have been published before.
+    pub again: bool,
+    pub deliveries: u32,
+}
+
+impl Message {
+    pub fn id(&self) -> (JobId, Attempt) {
+        (self.job.job, self.job.attempt)
+    }
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Executed, recorded, acknowledged.
+    Done,
+    /// The worker dies before it records.
+    DiesBefore,
+    /// The worker dies after it recorded, before it acknowledges.
+    DiesAfter,
+    /// It takes its time.
+    Slow,
+    /// It takes its time, and the broker hands it over again meanwhile.
+    Lapsed,
+}
+
+/// What happened, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A worker began to execute an attempt.
+    Started { job: JobId, attempt: Attempt, key: Option<String>, recorded: bool },
+    /// The first outcome of an attempt was stored.
+    Recorded { job: JobId, attempt: Attempt, kind: OutcomeKind },
+}
+
+type Answer = Arc<dyn Fn(&Plan, &Message) -> Ending>;
+
+/// The broker and the workers.
+pub struct World {
+    pub plan: Arc<Plan>,
+    answer: Answer,
+    pub now: Stamp,
+    /// Whether the server lets a second outcome slip in now and then.
+    hides: bool,
+    pub facts: Vec<(Fact, Stamp)>,
+    recorded: BTreeSet<(JobId, Attempt)>,
+    about_run: BTreeSet<String>,
+    /// Subjects of the job stream that hold a message.
+    stored: BTreeSet<(JobId, Attempt)>,
+    pub queue: Vec<Message>,
+    /// Executions under way.
+    pub held: Vec<Message>,
+    pub events: Vec<Event>,
+    /// Most deliveries that a worker may die at.
+    pub deaths: u32,
+}
+
+impl World {
+    pub fn new(plan: &Arc<Plan>, hides: bool, answer: impl Fn(&Plan, &Message) -> Ending + 'static) -> Self {
+        Self {
+            plan: Arc::clone(plan),
+            answer: Arc::new(answer),
+            now: at(0),
+            hides,
+            facts: Vec::new(),
+            recorded: BTreeSet::new(),
+            about_run: BTreeSet::new(),
+            stored: BTreeSet::new(),
+            queue: Vec::new(),
+            held: Vec::new(),
+            events: Vec::new(),
+            deaths: DELIVERIES + 1,
+        }
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+    }
+
+    /// Guarded: an attempt that waits already is as good.
+    pub fn publish(&mut self, message: Message) {
+        if self.stored.insert(message.id()) {
+            self.queue.push(message);
+        }
+    }
+
+    /// Takes all jobs out of the stream; those with workers go on there.
+    pub fn purge(&mut self) {
+        self.queue.clear();
+        self.stored.clear();
+    }
+
+    /// Hands over a message.
+    pub fn deliver(&mut self, which: usize, fate: Fate) {
+        let mut message = self.queue.remove(which);
+        message.deliveries += 1;
+        let looks = message.again || message.deliveries > 1;
+        let over = self.about_run.contains("finished");
+        if looks && (over || self.recorded.contains(&message.id())) {
+            self.acknowledge(&message);
+            return;
+        }
+        if message.deliveries > DELIVERIES {
+            self.record(message.id(), message.job.key.clone(), Ending::lost(kind::POISON));
+            self.acknowledge(&message);
+            return;
+        }
+        self.events.push(Event::Started {
+            job: message.job.job,
+            attempt: message.job.attempt,
+            key: message.job.key.clone(),
+            recorded: self.recorded.contains(&message.id()),
+        });
+        let fate = if message.deliveries >= self.deaths { Fate::Done } else { fate };
+        match fate {
+            Fate::Done => self.finish(&message),
+            Fate::DiesBefore => self.queue.push(message),
+            Fate::DiesAfter => {
+                self.execute(&message);
+                self.queue.push(message);
+            }
+            Fate::Slow => self.held.push(message),
+            Fate::Lapsed => {
+                self.queue.push(message.clone());
+                self.held.push(message);
+            }
+        }
+    }
+
+    /// An execution under way comes to its end, or its worker dies.
+    pub fn end_held(&mut self, which: usize, dies: bool) {
+        let message = self.held.remove(which);
+        let waits = self.queue.iter().any(|m| m.id() == message.id());
+        if !dies {
+            self.execute(&message);
+            if !waits {
+                self.acknowledge(&message);
+            }
+        } else if !waits && self.stored.contains(&message.id()) {
+            self.queue.push(message);
+        }
+    }
+
+    fn finish(&mut self, message: &Message) {
+        self.execute(message);
+        self.acknowledge(message);
+    }
+
+    fn execute(&mut self, message: &Message) {
+        let ending = (self.answer)(&self.plan, message);
+        self.record(message.id(), message.job.key.clone(), ending);
+    }
+
+    fn acknowledge(&mut self, message: &Message) {
+        self.stored.remove(&message.id());
+    }
+
+    /// Guarded: the first outcome of an attempt is stored.
+    pub fn record(&mut self, (job, attempt): (JobId, Attempt), key: Option<String>, ending: Ending) {
+        let first = self.recorded.insert((job, attempt));
+        if !first && !self.hides {
+            return;
+        }
+        if first {
+            self.events.push(Event::Recorded { job, attempt, kind: ending.kind });
+        }
+        let outcome = Outcome {
+            job,
+            attempt,
+            kind: ending.kind,
+            key,
+            output: Some(Payload::Inline(Json::of(&ending.output))),
+            input: None,
+            assertions: Vec::new(),
+            error: ending.error,
+            tail: String::new(),
+            released: self.now,
+            started: self.now,
+            ended: self.now,
+            worker: "w".parse().expect("a member"),
+            group: "local".parse().expect("a group"),
+            deliveries: 1,
+            digest: None,
+        };
+        self.store(Fact::Ended(Ended { outcomes: vec![outcome] }));
+    }
+
+    /// Records that the driver ended an attempt.
+    pub fn end(&mut self, id: (JobId, Attempt), cause: Cause) {
+        let (kind, what) = match cause {
+            Cause::Asked => (OutcomeKind::Cancelled, kind::CANCELLED),
+            Cause::Deadline => (OutcomeKind::Lost, kind::DEADLINE),
+        };
+        let error = Some(Failure::new(what, "the run is ended"));
+        self.record(id, None, Ending { error, ..Ending::of(kind, Value::Null) });
+    }
+
+    /// Somebody asks for the run's end; the third ask is none.
+    pub fn cancel(&mut self, cause: Cause) {
+        let asks = (1..=2).filter(|n| self.about_run.contains(&format!("cancelled-{n}"))).count();
+        let ask = u32::try_from(asks).expect("two") + 1;
+        if ask <= 2 && (cause == Cause::Asked || ask == 1) {
+            let cancelled = Cancelled { by: "a@b".to_owned(), reason: "test".to_owned(), cause };
+            self.about_run(&format!("cancelled-{ask}"), Fact::Cancelled(ask, cancelled));
+        }
+    }
+
+    /// Guarded: each fact about the run is stored once.
+    pub fn about_run(&mut self, name: &str, fact: Fact) {
+        if self.about_run.insert(name.to_owned()) {
+            self.store(fact);
+        }
+    }
+
+    fn store(&mut self, fact: Fact) {
+        self.now = self.now.after(Duration::from_millis(1));
+        self.facts.push((fact, self.now));
+    }
+}
