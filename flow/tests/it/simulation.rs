@@ -212,7 +212,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(4))]
+    #![proptest_config(cases(3))]
 
     #[test]
     fn the_invariants_hold_whatever_dies_and_is_repeated(flows in flows(), seed in any::<u64>(), script in script(false)) {
