@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use rfx_schemas::outcome::Outcome;
+use rfx_schemas::outcome::{Outcome, kind};
 use rfx_schemas::payload::Payload;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
@@ -64,6 +64,10 @@ impl RunState {
                     && let Some(slot) = self.instance_mut(id, local).outputs.get_mut(ordinal as usize)
                 {
                     *slot = inline(outcome);
+                }
+                // Without an input nothing is executed, so repeating it would only fill the stream.
+                if outcome.error.as_ref().is_some_and(|error| error.kind == kind::TEMPLATE) {
+                    self.instance_mut(id, local).repeats_until = None;
                 }
                 self.settle_job(id, local, item, verdict, was_released);
             }

@@ -9,7 +9,7 @@ use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::plan::{Phase, Plan};
 use rfx_schemas::verdict::{Counts, Verdict};
 
-use crate::driver::fresh;
+use crate::driver::{Driver, fresh};
 use crate::world::{Event, World};
 
 type Checked = Result<(), TestCaseError>;
@@ -83,7 +83,7 @@ pub fn executed_again_only_if_not_recorded(world: &World) -> Checked {
 }
 
 /// I6: any reader of the same facts comes to the same, whatever is repeated to it.
-pub fn readers_agree(world: &World, driver: &RunState) -> Checked {
+pub fn readers_agree(world: &World, drivers: &[Driver]) -> Checked {
     let facts = &world.facts;
     let mut reader = fresh(&world.plan);
     for (number, (fact, at)) in facts.iter().enumerate() {
@@ -91,7 +91,10 @@ pub fn readers_agree(world: &World, driver: &RunState) -> Checked {
         let (repeated, at) = &facts[number / 2];
         reader.apply(repeated, *at);
     }
-    prop_assert_eq!(seen(&reader), seen(driver));
+    let reader = seen(&reader);
+    for driver in drivers {
+        prop_assert_eq!(&reader, &seen(&driver.state));
+    }
     Ok(())
 }
 

@@ -247,6 +247,23 @@ fn teardown_is_not_tried_again_after_a_second_cancel() {
 }
 
 #[test]
+fn what_has_no_input_is_not_repeated() {
+    let text = "flow: x\nsteps:\n  a: { uses: f.a }\n  b: { uses: f.b, repeat: { for: 1h }, with: { v: \"${{ steps.a.output.no }}\" } }\n";
+    let mut state = state(text);
+    let a = release(&mut state, at(0), 10);
+    state.apply(&ended(&a[0], OutcomeKind::Passed, &json!({"id": 1})), at(1));
+    let refused = state.release(at(1), 10);
+    let [rfx_flow::Release::Refuse(refusal)] = refused.as_slice() else { panic!("{refused:?}") };
+    let mut fact = ended(&a[0], OutcomeKind::Error, &Value::Null);
+    if let Fact::Ended(ended) = &mut fact {
+        ended.outcomes[0].job = refusal.job;
+        ended.outcomes[0].error = Some(refusal.failure.clone());
+    }
+    state.apply(&fact, at(2));
+    assert_eq!((state.complete(), state.counts().error), (Some(Verdict::Error), 1));
+}
+
+#[test]
 fn a_second_cancel_skips_what_is_left_of_teardown() {
     let mut state = state(FLOW);
     play(&mut state, |path, _, _| if path == "setup.up" { OutcomeKind::Passed } else { OutcomeKind::Failed });
