@@ -164,7 +164,7 @@ impl Step {
             keys.push(match (self.tie, same) {
                 (Tie::Needs, Some(name)) => format!("needs: [{name}]"),
                 (Tie::Reads, _) => format!("with: {{ v: \"${{{{ {path}.output }}}}\" }}"),
-                (Tie::ReadsNothing, _) => format!("with: {{ v: \"${{{{ {path}.output.no }}}}\" }}"),
+                (Tie::ReadsNothing, _) => format!("with: {{ v: \"${{{{ [{path}.output][7] }}}}\" }}"),
                 (Tie::IfFailed, _) => format!("if: {path}.verdict == \"failed\""),
                 (Tie::IfPassed, _) => format!("if: {path}.verdict == \"passed\""),
                 _ => String::new(),
