@@ -24,3 +24,11 @@ def flaky(ctx: rfx.Context) -> int:
 def crash() -> None:
     """Give no answer."""
     raise ConnectionError("nobody is there")
+
+
+@rfx.function
+def login(ctx: rfx.Context) -> dict[str, object]:
+    """Use a secret, and be careless with it."""
+    token = ctx.secret("API_TOKEN")
+    print("logging in with", token)
+    return {"token": token, "length": len(token)}

@@ -1,13 +1,12 @@
 //! What follows from what has ended: steps begin, are skipped, or end; executions of flows open and close.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rfx_schemas::plan::{Over, Phase};
 use rfx_schemas::verdict::Verdict;
 use serde_json::Value;
 
-use super::frame::{Frame, Instance, Items, Status};
+use super::frame::{Frame, Items, Status};
 use super::job::{JobState, Standing};
 use super::{Note, RunState, number};
 use crate::data::item_key;
@@ -28,12 +27,11 @@ impl RunState {
     /// Whether anything changed.
     fn advance_once(&mut self, id: u32) -> bool {
         let frame = &self.frames[&id];
-        let Some(phase) = self.phase(frame) else {
+        let Some(phase) = frame.phase() else {
             return self.close(id);
         };
         let undo = frame.undo || phase == Phase::Teardown;
-        let (after_setup, wrong) = (self.after_setup(frame), frame.steps.iter().any(Instance::is_wrong));
-        let stopped = self.ending.is_some() && !undo;
+        let (setup_failed, wrong) = (frame.setup_failed, frame.wrong);
         if undo && self.asks > 1 {
             return self.skip_pending(
                 id,
@@ -42,47 +40,37 @@ impl RunState {
                 "teardown was skipped by a second cancel",
             );
         }
-        if stopped {
+        if self.ending.is_some() && !undo {
             return false;
         }
         if phase == Phase::Main
-            && let Some(reason) = after_setup
-            && self.skip_pending(id, Some(phase), Verdict::Skipped, &reason)
+            && let Some(local) = setup_failed
         {
-            return true;
+            let path = self.plan.steps[self.step_of(id, local)].path();
+            if self.skip_pending(id, Some(phase), Verdict::Skipped, &format!("{path} did not pass")) {
+                return true;
+            }
         }
         if phase == Phase::OnFailure && !wrong {
             return self.skip_pending(id, Some(phase), Verdict::Skipped, "nothing failed");
         }
-        let turns: Vec<_> =
-            (0..self.frames[&id].steps.len()).filter(|local| self.is_due(id, *local, phase)).collect();
+        let turns = self.take_free(id, phase);
         for local in &turns {
             self.begin(id, *local);
         }
         !turns.is_empty()
     }
 
-    /// The phase whose turn it is; none when all have ended.
-    fn phase(&self, frame: &Frame) -> Option<Phase> {
-        let steps = &self.body(frame).steps;
-        let open = frame.steps.iter().zip(steps).filter(|(instance, _)| instance.verdict().is_none());
-        open.map(|(_, step)| self.plan.steps[*step as usize].phase).min()
-    }
-
-    fn is_due(&self, id: u32, local: usize, phase: Phase) -> bool {
-        let planned = &self.plan.steps[self.step_of(id, local)];
-        let ended = |needed: &u32| self.instance(id, self.local[*needed as usize]).verdict().is_some();
-        self.instance(id, local).status == Status::Pending
-            && planned.phase == phase
-            && planned.needs.iter().all(ended)
-    }
-
-    /// Why the test itself is skipped, when a setup step did not pass.
-    fn after_setup(&self, frame: &Frame) -> Option<String> {
-        let steps = self.body(frame).steps.iter().map(|step| &self.plan.steps[*step as usize]);
-        let setup = frame.steps.iter().zip(steps).filter(|(_, planned)| planned.phase == Phase::Setup);
-        let mut culprits = setup.filter(|(instance, _)| instance.verdict().is_some() && !instance.is_fine());
-        culprits.next().map(|(_, planned)| format!("{} did not pass", planned.path()))
+    /// The steps of a phase whose turn has come, in their order.
+    fn take_free(&mut self, id: u32, phase: Phase) -> Vec<usize> {
+        let phases = &self.bodies[self.body_of(id)].phases;
+        let frame = self.frames.get_mut(&id).expect("it is being advanced");
+        let free = std::mem::take(&mut frame.free);
+        let pending = free.into_iter().filter(|local| frame.steps[*local].status == Status::Pending);
+        let (mut turns, later): (Vec<_>, Vec<_>) = pending.partition(|local| phases[*local] == phase);
+        frame.free = later;
+        turns.sort_unstable();
+        turns
     }
 
     /// Skips what has not begun, of one phase or all. Whether there was anything.
@@ -112,6 +100,13 @@ impl RunState {
         state.lone.add(verdict);
         state.reason.get_or_insert_with(|| reason.to_owned());
         self.instance_mut(id, local).status = Status::Ended(verdict, false);
+        self.note_end(id, local);
+    }
+
+    /// A step has its verdict: something may follow.
+    pub(super) fn note_end(&mut self, id: u32, local: usize) {
+        let body = self.body_of(id);
+        self.frames.get_mut(&id).expect("it holds the step").note_end(&self.bodies[body], local);
         self.dirty.insert(id);
     }
 
@@ -255,9 +250,9 @@ impl RunState {
         let id = self.next_frame;
         self.next_frame += 1;
         let body = &self.bodies[of.map_or(self.plan.steps.len(), |(step, _)| step as usize)];
-        let mut steps = Vec::new();
-        steps.resize_with(body.steps.len(), Instance::default);
-        self.frames.insert(id, Frame { of, inputs: Arc::new(inputs), key, undo, steps, failures: 0 });
+        let mut frame = Frame::new(body, of, inputs);
+        (frame.key, frame.undo) = (key, undo);
+        self.frames.insert(id, frame);
         self.dirty.insert(id);
     }
 

@@ -14,6 +14,11 @@ use serde_json::Value;
 pub(super) struct Body {
     /// By their number in the flow: their position in the plan.
     pub steps: Vec<u32>,
+    /// By their number: their phase.
+    pub phases: Vec<Phase>,
+    /// By their number: how many steps they wait for, and which wait for them.
+    needs: Vec<u32>,
+    pub dependents: Vec<Vec<usize>>,
     names: BTreeMap<(Phase, String), usize>,
 }
 
@@ -25,6 +30,18 @@ pub(super) fn bodies(plan: &Plan) -> Vec<Body> {
         let body = &mut bodies[step.parent.map_or(plan.steps.len(), |parent| parent as usize)];
         body.names.insert((step.phase, step.name.to_string()), body.steps.len());
         body.steps.push(u32::try_from(at).expect("plans stay below 2^32 steps"));
+        body.phases.push(step.phase);
+        body.needs.push(u32::try_from(step.needs.len()).expect("few needs"));
+    }
+    for body in &mut bodies {
+        let local: BTreeMap<_, _> =
+            body.steps.iter().enumerate().map(|(local, step)| (*step, local)).collect();
+        body.dependents = vec![Vec::new(); body.steps.len()];
+        for (waiting, step) in body.steps.iter().enumerate() {
+            for needed in &plan.steps[*step as usize].needs {
+                body.dependents[local[needed]].push(waiting);
+            }
+        }
     }
     bodies
 }
@@ -50,6 +67,56 @@ pub(super) struct Frame {
     pub steps: Vec<Instance>,
     /// Jobs inside that failed, and that nobody allows to.
     pub failures: u32,
+    /// Steps without a verdict, by phase.
+    open: [usize; Phase::ALL.len()],
+    /// Steps that wait for no other one, and for their phase only.
+    pub free: Vec<usize>,
+    /// The first setup step that did not pass.
+    pub setup_failed: Option<usize>,
+    /// Whether a step ended with something that should not be, and may not.
+    pub wrong: bool,
+}
+
+impl Frame {
+    /// An execution of a flow with these steps, of which none has begun.
+    pub fn new(body: &Body, of: Option<(u32, u32)>, inputs: BTreeMap<String, Value>) -> Self {
+        let mut open = [0; Phase::ALL.len()];
+        body.phases.iter().for_each(|phase| open[*phase as usize] += 1);
+        let instance = |waits: &u32| Instance { waits: *waits, ..Instance::default() };
+        Self {
+            of,
+            inputs: Arc::new(inputs),
+            key: None,
+            undo: false,
+            steps: body.needs.iter().map(instance).collect(),
+            failures: 0,
+            open,
+            free: (0..body.needs.len()).filter(|local| body.needs[*local] == 0).collect(),
+            setup_failed: None,
+            wrong: false,
+        }
+    }
+
+    /// The phase whose turn it is; none when all steps have ended.
+    pub fn phase(&self) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| self.open[*phase as usize] > 0)
+    }
+
+    /// Takes note that a step has ended: what waited for it may be free now.
+    pub fn note_end(&mut self, body: &Body, local: usize) {
+        let phase = body.phases[local];
+        self.open[phase as usize] -= 1;
+        self.wrong |= self.steps[local].is_wrong();
+        if phase == Phase::Setup && !self.steps[local].is_fine() {
+            self.setup_failed.get_or_insert(local);
+        }
+        for waiting in &body.dependents[local] {
+            self.steps[*waiting].waits -= 1;
+            if self.steps[*waiting].waits == 0 {
+                self.free.push(*waiting);
+            }
+        }
+    }
 }
 
 /// Where a step of an execution stands.
@@ -80,6 +147,8 @@ pub(super) enum Items {
 #[derive(Default)]
 pub(super) struct Instance {
     pub status: Status,
+    /// Steps that it waits for.
+    waits: u32,
     pub items: Items,
     /// Its jobs: their numbers in the plan's step.
     pub jobs: Vec<u32>,

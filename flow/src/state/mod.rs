@@ -62,6 +62,8 @@ pub struct RunState {
     clock: Stamp,
     /// Failed jobs that their step, or a composite around it, allows.
     allowed: u32,
+    /// Jobs that are released and have no outcome.
+    outstanding: usize,
 }
 
 /// A step of the plan, over all executions of its flow.
@@ -127,6 +129,7 @@ impl RunState {
             submitted,
             clock: submitted,
             allowed: 0,
+            outstanding: 0,
             plan,
         };
         let inputs = state.plan.inputs.clone();
@@ -185,7 +188,7 @@ impl RunState {
     /// The verdict, once every step has one.
     pub fn complete(&self) -> Option<Verdict> {
         let root = &self.frames[&ROOT];
-        if root.steps.iter().any(|step| step.verdict().is_none()) {
+        if root.phase().is_some() {
             return None;
         }
         let verdict = settle::frame_verdict(root);
@@ -212,12 +215,7 @@ impl RunState {
 
     /// Jobs that are released and have no outcome.
     pub fn outstanding(&self) -> usize {
-        self.steps
-            .iter()
-            .zip(&self.plan.steps)
-            .filter(|(_, p)| p.call().is_some())
-            .map(|(s, _)| s.outstanding)
-            .sum()
+        self.outstanding
     }
 
     /// What people call a job of a composite, and why it ended as it did.
@@ -267,6 +265,11 @@ impl RunState {
     /// The steps of the flow that a frame executes.
     fn body(&self, frame: &Frame) -> &Body {
         &self.bodies[frame.of.map_or(self.plan.steps.len(), |(step, _)| step as usize)]
+    }
+
+    /// The place of those steps among the flows of the plan.
+    fn body_of(&self, frame: u32) -> usize {
+        self.frames[&frame].of.map_or(self.plan.steps.len(), |(step, _)| step as usize)
     }
 
     /// The position in the plan of a frame's step.

@@ -164,6 +164,7 @@ impl RunState {
         let input = self.input(id, local, step, ordinal);
         self.steps[step].jobs[item].standing = Standing::Released;
         self.steps[step].outstanding += 1;
+        self.outstanding += 1;
         let expects_item = self.compiled[step].expects_item;
         let instance = self.instance_mut(id, local);
         instance.outstanding += 1;

@@ -78,6 +78,7 @@ impl RunState {
     pub(super) fn withdraw(&mut self, id: u32, local: usize, step: usize) {
         self.instance_mut(id, local).outstanding -= 1;
         self.steps[step].outstanding -= 1;
+        self.outstanding -= usize::from(self.compiled[step].inner.is_none());
     }
 
     /// Gives a job its verdict; the last one ends the step.
@@ -128,7 +129,7 @@ impl RunState {
         } else {
             self.frames.get_mut(&id).expect("it holds the step").failures += failures;
         }
-        self.dirty.insert(id);
+        self.note_end(id, local);
     }
 
     /// Ends an execution of a flow all of whose steps have ended. Whether there was one to end.
