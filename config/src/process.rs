@@ -30,12 +30,31 @@ const ISSUES: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
 /// `run` gets the signals and says the exit code, one of [`rfx_schemas::exit`]. A [`Failure`] is
 /// printed to stderr with what caused it; a panic is a bug of rfx and ends with [`exit::BUG`].
 pub fn main(service: &'static str, run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>) -> ExitCode {
+    main_on(Threads::Many, service, run)
+}
+
+/// How many threads a binary's tasks share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// One for each core.
+    Many,
+    /// One: tasks that hand each other small pieces need not wake threads for it. Nothing that runs on
+    /// it may block for long.
+    One,
+}
+
+/// Runs a binary as [`main`] does, on so many threads.
+pub fn main_on(
+    threads: Threads,
+    service: &'static str,
+    run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>,
+) -> ExitCode {
     std::panic::set_hook(Box::new(move |panic| {
         if !EXPECTED.get() {
             say(&describe_panic(service, panic));
         }
     }));
-    ExitCode::from(answer(service, run))
+    ExitCode::from(answer(threads, service, run))
 }
 
 thread_local! {
@@ -79,8 +98,8 @@ fn print_to(stdout: &mut impl Write, text: &str) -> Result<(), Failure> {
     }
 }
 
-fn answer(service: &str, run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>) -> u8 {
-    let failure = match on_runtime(run) {
+fn answer(threads: Threads, service: &str, run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>) -> u8 {
+    let failure = match on_runtime(threads, run) {
         Ok(Ok(code)) => return code,
         Ok(Err(failure)) => failure,
         Err(panic) => {
@@ -95,9 +114,14 @@ fn answer(service: &str, run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>) 
 
 /// What `run` answers, or what it threw.
 fn on_runtime(
+    threads: Threads,
     run: impl AsyncFnOnce(Signals) -> Result<u8, Failure>,
 ) -> Result<Result<u8, Failure>, Box<dyn Any + Send>> {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = match threads {
+        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Ok(Err(Failure::caused(exit::UNAVAILABLE, "cannot start threads", error))),
     };
@@ -162,20 +186,20 @@ mod tests {
 
     #[test]
     fn the_answer_becomes_the_exit_code() {
-        assert_eq!(answer("test", async |_| Ok(exit::LOST)), exit::LOST);
-        let refused = answer("test", async |_| Err(Failure::rendered(exit::USAGE, "")));
+        assert_eq!(answer(Threads::Many, "test", async |_| Ok(exit::LOST)), exit::LOST);
+        let refused = answer(Threads::Many, "test", async |_| Err(Failure::rendered(exit::USAGE, "")));
         assert_eq!(refused, exit::USAGE);
     }
 
     #[test]
     fn a_panic_is_a_bug_wherever_it_happens() {
-        assert_eq!(answer("test", async |_| panic!("in the run")), exit::BUG);
+        assert_eq!(answer(Threads::Many, "test", async |_| panic!("in the run")), exit::BUG);
         let task = async |_| {
             let task = tokio::spawn(async { panic!("in a task") });
             task.await.map_err(Failure::from)?;
             Ok(exit::PASSED)
         };
-        assert_eq!(answer("test", task), exit::BUG);
+        assert_eq!(answer(Threads::Many, "test", task), exit::BUG);
     }
 
     #[test]
@@ -186,7 +210,7 @@ mod tests {
             drop(tokio::task::spawn_blocking(move || wait.recv_timeout(Duration::from_secs(30))));
             Ok(exit::PASSED)
         };
-        assert_eq!(answer("test", run), exit::PASSED);
+        assert_eq!(answer(Threads::Many, "test", run), exit::PASSED);
         assert!(started.elapsed() < Duration::from_secs(10));
     }
 

@@ -113,7 +113,8 @@ pub struct PlanArgs {
     /// Not this step, tag:NAME or owner:NAME; may be repeated
     #[arg(long, value_name = "STEP")]
     pub skip: Vec<String>,
-    /// A pool's folder whose flows may be used; for check and plan also its functions; may be repeated
+    /// A folder whose flows may be used; check and plan also take the functions of a pool there, without a
+    /// server; may be repeated
     #[arg(long, value_name = "DIR")]
     pub pool: Vec<PathBuf>,
 }

@@ -8,13 +8,15 @@ use std::process::ExitCode;
 use args::Cli;
 use clap::Parser as _;
 use command::Desk;
-use rfx_config::process::{self, Failure, Signals};
+use rfx_config::process::{self, Failure, Signals, Threads};
 use rfx_config::settings::{Log, Settings};
 use rfx_config::telemetry;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    process::main("rfx-publish", async |signals| run(cli, signals).await)
+    // A client drives one run: facts in, jobs out, each a small piece.
+    let threads = if matches!(cli.command, args::Command::Serve) { Threads::Many } else { Threads::One };
+    process::main_on(threads, "rfx-publish", async |signals| run(cli, signals).await)
 }
 
 async fn run(cli: Cli, signals: Signals) -> Result<u8, Failure> {

@@ -1,5 +1,6 @@
 //! One execution of a flow inside a run: the run's own, or one of a composite.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -198,11 +199,11 @@ impl Instance {
     }
 
     /// The item of a job.
-    pub fn item(&self, ordinal: usize) -> Option<Value> {
+    pub fn item(&self, ordinal: usize) -> Option<Cow<'_, Value>> {
         match &self.items {
             Items::None => None,
-            Items::List(list) => list.get(ordinal).cloned(),
-            Items::Numbers => Some(Value::from(ordinal)),
+            Items::List(list) => list.get(ordinal).map(Cow::Borrowed),
+            Items::Numbers => Some(Cow::Owned(Value::from(ordinal))),
         }
     }
 

@@ -168,10 +168,10 @@ impl RunState {
         let expects_item = self.compiled[step].expects_item;
         let instance = self.instance_mut(id, local);
         instance.outstanding += 1;
-        let item = expects_item.then(|| instance.item(ordinal)).flatten();
+        let item = expects_item.then(|| instance.item(ordinal)).flatten().map(|item| Json::of(&item));
         match input {
             Ok(input) => {
-                let (item, input) = (item.as_ref().map(Json::of), Json::of(&input));
+                let input = Json::of(&input);
                 let index = number(ordinal);
                 Release::Publish(ReleasedJob { job, attempt, frame: id, key, item, index, input })
             }

@@ -67,8 +67,11 @@ async fn plan(desk: &Desk, args: &LookArgs) -> Result<(Prepared, Option<Transpor
     let checked = read_flow(&args.plan.flow).map_err(submit_failure)?;
     let choices = choices(&args.plan)?;
     let fallback = desk.settings.publisher.group.clone();
-    let (catalogue, transport) = if !args.plan.pool.is_empty() {
-        (super::pool::catalogue(&args.plan.pool, &fallback)?, None)
+    // A folder without pool.toml has flows only: their functions are looked for where they are served.
+    let pools: Vec<_> =
+        args.plan.pool.iter().filter(|pool| pool.join("pool.toml").exists()).cloned().collect();
+    let (catalogue, transport) = if !pools.is_empty() {
+        (super::pool::catalogue(&pools, &fallback)?, None)
     } else if args.offline {
         let (functions, groups, broken) = (Vec::new(), Vec::new(), Vec::new());
         (Catalogue { functions, groups, fallback, complete: false, broken }, None)
