@@ -22,6 +22,7 @@ pub struct Progress {
     said: BTreeSet<usize>,
     waiting: Vec<Unserved>,
     last: Instant,
+    quiet: bool,
 }
 
 struct Bars {
@@ -36,7 +37,7 @@ impl Progress {
         let terminal =
             std::io::stderr().is_terminal() && std::env::var_os("CI").is_none_or(|ci| ci.is_empty());
         let bars = (terminal && !quiet).then(|| Bars::new(recorder));
-        Self { bars, said: BTreeSet::new(), waiting: Vec::new(), last: Instant::now() }
+        Self { bars, said: BTreeSet::new(), waiting: Vec::new(), last: Instant::now(), quiet }
     }
 
     /// Shows what has happened.
@@ -89,10 +90,14 @@ impl Progress {
     }
 
     fn progress(&mut self, recorder: &Recorder) {
+        if self.quiet {
+            return;
+        }
         for (at, step) in recorder.state().steps().iter().enumerate() {
-            if let Some(verdict) = recorder.state().verdict(at)
+            if self.bars.is_none()
+                && !self.said.contains(&at)
+                && let Some(verdict) = recorder.state().verdict(at)
                 && self.said.insert(at)
-                && self.bars.is_none()
             {
                 let path = recorder.state().plan().path(at);
                 let detail = step.reason.clone().unwrap_or_else(|| counts(&step.counts));

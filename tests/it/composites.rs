@@ -2,6 +2,7 @@
 //! drivers that are killed. Each execution is set up and torn down by itself.
 
 use rfx_schemas::report::{Report, StepReport};
+use rfx_schemas::subject::{FactSubject, RunFact};
 use rfx_schemas::verdict::Verdict;
 use rfx_tests::eventually;
 use rfx_tests::world::{World, outcomes_by_attempt};
@@ -108,6 +109,31 @@ async fn a_cancel_tears_down_every_execution_that_was_set_up() {
     assert_eq!(client.ended().await.code(), Some(5), "{}", client.output());
     let report = world.report(&run).await;
     assert_eq!(report.verdict, Some(Verdict::Cancelled));
+    assert!(report.steps.iter().all(|step| step.verdict.is_some()), "every step has a verdict");
+    assert_torn_down(&report);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_killed_while_it_tears_down_a_cancelled_run_is_followed_by_resume() {
+    let mut world = World::new().await;
+    let flow = fleet(&world);
+    let register = std::fs::read_to_string(world.dir().join("register.yaml")).expect("written");
+    // Teardown takes a while, so that it can be interrupted.
+    let slow = "{ uses: rfx.sleep, with: { seconds: \"${{ setup.up.output.v * 0 + 1 }}\" } }";
+    let quick = "{ uses: rfx.echo, with: { v: \"${{ setup.up.output.v }}\" } }";
+    world.file("register.yaml", &register.replace(&format!("down: {quick}"), &format!("down: {slow}")));
+    let transport = world.transport().await;
+    let _worker = world.worker(["--slots", "8"]).await;
+    let client = world.start("rfx-publish", ["run", &flow]);
+    let text = world.verdicts(&transport, 40).await;
+    let run = text.parse().expect("a run id");
+    client.signal(rustix::process::Signal::TERM);
+    let settled = FactSubject::Run { run, fact: RunFact::Settled };
+    eventually("teardown begins", async || transport.has_fact(&settled).await.ok()?.then_some(())).await;
+    client.crash();
+    let ran = world.publish(["resume", &text]).await;
+    assert_eq!(ran.code, 5, "{}{}", ran.stdout, ran.stderr);
+    let report = world.report(&text).await;
     assert!(report.steps.iter().all(|step| step.verdict.is_some()), "every step has a verdict");
     assert_torn_down(&report);
 }
