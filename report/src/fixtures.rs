@@ -281,6 +281,7 @@ fn report(verdict: Verdict, steps: Vec<StepReport>) -> Report {
         description: "A host with OS and application vulnerabilities is evaluated.".into(),
         about: About::default(),
         breaches: Vec::new(),
+        unmade: Vec::new(),
         verdict: Some(verdict),
         exit_code: Some(if verdict == Verdict::Cancelled { 5 } else { 1 }),
         counts,

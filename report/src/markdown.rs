@@ -55,6 +55,9 @@ fn heading(report: &Report) -> String {
     if !about.is_empty() {
         text.push_str(&format!(" · {}", about.join(" · ")));
     }
+    for why in pick::unmade(report) {
+        text.push_str(&format!("\n\n**Output without a value:** {}", line(&why)));
+    }
     for breach in pick::breaches(report) {
         text.push_str(&format!("\n\n**Gate not kept:** {}", line(&breach)));
     }

@@ -225,6 +225,11 @@ pub(crate) fn lines(text: &str) -> Vec<String> {
     text::lines(text, MESSAGE_LINES, MESSAGE_LIMIT)
 }
 
+/// Why outputs have no value, one line each.
+pub(crate) fn unmade(report: &Report) -> impl Iterator<Item = String> {
+    report.unmade.iter().map(|why| text::one_line(why, MESSAGE_LIMIT))
+}
+
 /// What the flow's gate was not kept to, one line each.
 pub(crate) fn breaches(report: &Report) -> impl Iterator<Item = String> {
     report.breaches.iter().map(|breach| text::one_line(breach, MESSAGE_LIMIT))

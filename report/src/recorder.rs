@@ -180,6 +180,7 @@ impl Recorder {
                 .as_ref()
                 .map(|(finished, _)| finished.breaches.clone())
                 .unwrap_or_default(),
+            unmade: self.finished.as_ref().map(|(finished, _)| finished.unmade.clone()).unwrap_or_default(),
             by: self.submitted.by.clone(),
             submitted: self.at,
             finished: ended,

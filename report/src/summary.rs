@@ -43,6 +43,9 @@ pub fn summary(report: &Report, style: Style) -> String {
     if let Some(reason) = &report.cancelled {
         out.line(&format!("cancelled: {}", text::one_line(reason, pick::MESSAGE_LIMIT)));
     }
+    for why in pick::unmade(report) {
+        out.line(&format!("{} {why}", style.paint(Paint::Odd, "output without a value:")));
+    }
     for breach in pick::breaches(report) {
         let gate = style.paint(Paint::Bad, "gate not kept:");
         out.line(&format!("{gate} {breach}"));

@@ -73,6 +73,9 @@ pub struct Finished {
     /// What the flow's gate asks for and the run did not keep to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breaches: Vec<String>,
+    /// Why outputs of the flow have no value; those are null.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmade: Vec<String>,
     /// The flow's outputs, when it has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Payload>,

@@ -40,6 +40,9 @@ pub struct Report {
     /// What the flow's gate asks for and the run did not keep to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breaches: Vec<String>,
+    /// Why outputs of the flow have no value; those are null.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmade: Vec<String>,
     /// Who submitted it.
     pub by: String,
     /// When.

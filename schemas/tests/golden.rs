@@ -145,6 +145,7 @@ fn facts_about_runs() {
             verdict: Verdict::Failed,
             counts,
             breaches: vec!["max_failed: 1 of 4".to_owned()],
+            unmade: vec!["report: no such key".to_owned()],
             outputs,
         },
     );

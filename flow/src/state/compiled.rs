@@ -249,16 +249,22 @@ impl RunState {
         set.is_array().then(|| Arc::clone(set))
     }
 
-    /// The flow's outputs; none when it has none. One that has no value is null: it costs no other.
-    pub fn outputs(&self) -> Option<Value> {
-        let outputs = self.plan.outputs.iter().map(|(name, value)| {
-            let value = Template::parse(value).ok().and_then(|template| {
+    /// The flow's outputs, none when it has none, and why some have no value: those are null, and cost no
+    /// other.
+    pub fn outputs(&self) -> (Option<Value>, Vec<String>) {
+        let mut unmade = Vec::new();
+        let mut outputs = Map::new();
+        for (name, value) in &self.plan.outputs {
+            let made = Template::parse(value).map_err(|e| e.to_string()).and_then(|template| {
                 let paths: Vec<_> = template.paths().into_iter().cloned().collect();
-                template.eval(&self.scope(super::ROOT, &paths)).ok()
+                template.eval(&self.scope(super::ROOT, &paths)).map_err(|e| e.to_string())
             });
-            (name.clone(), value.unwrap_or_default())
-        });
-        let outputs: Map<_, _> = outputs.collect();
-        (!outputs.is_empty()).then_some(Value::Object(outputs))
+            let value = made.unwrap_or_else(|why| {
+                unmade.push(format!("{name}: {why}"));
+                Value::Null
+            });
+            outputs.insert(name.clone(), value);
+        }
+        ((!outputs.is_empty()).then_some(Value::Object(outputs)), unmade)
     }
 }

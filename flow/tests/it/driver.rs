@@ -66,7 +66,13 @@ impl Driver {
         }
         if let Some(verdict) = self.state.complete() {
             let counts = self.state.counts();
-            let finished = Finished { verdict, counts, breaches: self.state.breaches(), outputs: None };
+            let finished = Finished {
+                verdict,
+                counts,
+                breaches: self.state.breaches(),
+                unmade: Vec::new(),
+                outputs: None,
+            };
             world.about_run("finished", Fact::Finished(finished));
         }
         true

@@ -331,11 +331,13 @@ impl Driver {
             done?;
         }
         let state = self.recorder.state();
-        let outputs = match state.outputs() {
+        let (outputs, unmade) = state.outputs();
+        let outputs = match outputs {
             Some(outputs) => Some(self.transport.store(self.run(), Json::of(&outputs)).await?),
             None => None,
         };
-        let finished = Finished { verdict, counts: state.counts(), breaches: state.breaches(), outputs };
+        let finished =
+            Finished { verdict, counts: state.counts(), breaches: state.breaches(), unmade, outputs };
         let subject = FactSubject::Run { run: self.run(), fact: RunFact::Finished };
         let subject = self.transport.subjects().fact(&subject);
         self.transport.publish(Guarded::new(subject, encode(&finished))).await?;

@@ -122,7 +122,7 @@ mod tests {
         };
         let finished = ended.map(|(verdict, passed)| {
             let counts = Counts { passed, ..Counts::default() };
-            (Finished { verdict, counts, breaches: Vec::new(), outputs: None }, at)
+            (Finished { verdict, counts, breaches: Vec::new(), unmade: Vec::new(), outputs: None }, at)
         });
         Summary { submitted, at, finished }
     }
