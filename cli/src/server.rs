@@ -29,6 +29,20 @@ pub enum ServerError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Its folder cannot be used.
+    #[error("cannot write into {dir}, the server's store: {source}")]
+    Store {
+        /// The folder.
+        dir: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Something else listens there.
+    #[error("port {port} of 127.0.0.1 is taken; take another one with --port, or 0 for any that is free")]
+    Taken {
+        /// The port.
+        port: u16,
+    },
     /// It ended, or went silent, before it was ready.
     #[error("nats-server is not ready within 20 s; its log says:\n{log}")]
     NotReady {
@@ -73,9 +87,15 @@ impl Server {
     /// Starts a server and waits until it takes connections.
     pub async fn start(recipe: Recipe) -> Result<Self, ServerError> {
         let failed = |source| ServerError::Start { program: recipe.program.clone(), source };
-        std::fs::create_dir_all(&recipe.dir).map_err(failed)?;
+        let unwritable = |source| ServerError::Store { dir: recipe.dir.clone(), source };
+        std::fs::create_dir_all(&recipe.dir).map_err(unwritable)?;
         let log = std::fs::File::options().create(true).append(true).open(recipe.dir.join("nats-server.log"));
-        let log = log.map_err(failed)?;
+        let log = log.map_err(unwritable)?;
+        if let Some(port) =
+            recipe.port.filter(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok())
+        {
+            return Err(ServerError::Taken { port });
+        }
         let mut command = Command::new(&recipe.program);
         command
             .args(["--jetstream", "--addr", "127.0.0.1", "--port"])

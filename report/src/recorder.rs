@@ -243,7 +243,10 @@ impl Recorder {
             Some(_) => {
                 let plan = self.state.plan();
                 let inside = |step: &usize| plan.is_inside(*step, at);
-                (0..plan.steps.len()).filter(inside).filter_map(|step| span(&self.steps[step])).collect()
+                (at + 1..plan.steps.len())
+                    .take_while(inside)
+                    .filter_map(|step| span(&self.steps[step]))
+                    .collect()
             }
         };
         let first = spans.iter().map(|(first, _)| *first).min();

@@ -34,8 +34,8 @@ pub struct Plan {
     /// Data sets by name.
     #[serde(default)]
     pub data: BTreeMap<String, DataSet>,
-    /// Steps, as a tree laid out flat: the steps of a composite stand somewhere behind it and name it
-    /// as their parent. Jobs name steps by position.
+    /// Steps, as a tree laid out flat: the steps of a composite stand right behind it and name it as
+    /// their parent. Jobs name steps by position.
     pub steps: Vec<PlannedStep>,
     /// Templates of the flow's outputs.
     #[serde(default)]

@@ -42,6 +42,14 @@ pub(super) struct Layer {
     pub run: RunId,
 }
 
+/// A flow that a step uses, with what it extends taken over.
+struct Inner {
+    checked: Arc<Checked>,
+    extends: Vec<String>,
+    /// Whether it came with its folder, so that its data files are there.
+    has_folder: bool,
+}
+
 impl Planner<'_> {
     /// Lays out the run's own flow.
     pub(super) fn lay_out(&mut self, inputs: &BTreeMap<String, Value>, run: RunId) {
@@ -135,18 +143,18 @@ impl Planner<'_> {
         let step = &layer.checked.flow.steps[at];
         let names = names(&layer.names, step, layer.over.each.is_some());
         for name in &names {
-            self.places.insert(name.clone(), ());
+            self.places.insert(name.clone());
         }
         let count = self.count(layer, step);
         let times = layer.times.zip(count).map(|(times, count)| times.saturating_mul(count));
         match self.library.find(&step.uses) {
             Some(found) => {
-                let folder = found.folder().is_some();
-                match found
-                    .checked()
-                    .and_then(|checked| extended(checked, self.library, &self.catalogue.functions))
-                {
-                    Ok((inner, extends)) => self.composite(layer, at, names, times, inner, extends, folder),
+                let checked = found.checked();
+                match checked.and_then(|c| extended(c, self.library, &self.catalogue.functions)) {
+                    Ok((checked, extends)) => {
+                        let inner = Inner { checked, extends, has_folder: found.folder().is_some() };
+                        self.composite(layer, at, names, times, inner)
+                    }
                     Err(problems) => {
                         self.problems.extend(problems.iter().cloned());
                         (None, Facing::default())
@@ -195,17 +203,15 @@ impl Planner<'_> {
         (Some(self.push(planned)), Facing::of_function(record))
     }
 
-    #[allow(clippy::too_many_arguments, reason = "what one caller has at hand, to keep both short")]
     fn composite(
         &mut self,
         layer: &Layer,
         at: usize,
         names: Vec<String>,
         times: Option<u64>,
-        inner: Arc<Checked>,
-        extends: Vec<String>,
-        folder: bool,
+        inner: Inner,
     ) -> (Option<u32>, Facing) {
+        let Inner { checked: inner, extends, has_folder } = inner;
         let (outer, step) = (&layer.checked, &layer.checked.flow.steps[at]);
         let problem = |at, message: String| Problem::new(&outer.source, at, message);
         for key in keys::CALL_ONLY.into_iter().filter(|key| step.keys.contains_key(key)) {
@@ -220,7 +226,7 @@ impl Planner<'_> {
             self.problems.push(problem.label("used again").help("give it an end: take this step out"));
             return (None, Facing::default());
         }
-        if !inner.flow.data.is_empty() && !folder {
+        if !inner.flow.data.is_empty() && !has_folder {
             let message = format!("{} has data files, which did not come with it", inner.flow.name);
             let problem = problem(step.uses.at.clone(), message);
             self.problems.push(problem.help("let it take them as inputs"));
@@ -232,8 +238,11 @@ impl Planner<'_> {
         let does = Does::Flow(sub_flow(&inner, extends, data.clone()));
         let about = about(step, &inner.flow, None);
         let parent = self.push(planned(layer, at, does, times, about));
-        let own = outer.flow.defaults.place.overlaid(&step.place);
-        let over = Over { callers: own.overlaid(&layer.over.callers), each: layer.over.each.clone() };
+        let over = Over {
+            defaults: outer.flow.defaults.place.overlaid(&layer.over.defaults),
+            callers: step.place.overlaid(&layer.over.callers),
+            each: layer.over.each.clone(),
+        };
         let facing = Facing::of_flow(&inner.flow);
         let mut chain = layer.chain.clone();
         chain.push(inner.flow.name.clone());

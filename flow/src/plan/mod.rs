@@ -11,7 +11,7 @@ mod layout;
 mod place;
 mod select;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rfx_schemas::id::RunId;
@@ -97,7 +97,7 @@ pub fn plan(
         problems: Vec::new(),
         steps: Vec::new(),
         target: BTreeMap::new(),
-        places: BTreeMap::new(),
+        places: BTreeSet::new(),
     };
     planner.target();
     let inputs = planner.inputs(run);
@@ -136,8 +136,8 @@ struct Planner<'a> {
     problems: Vec<Problem>,
     steps: Vec<PlannedStep>,
     target: BTreeMap<String, String>,
-    /// Where of each step's names a `--where` can be said: `device`, `host/device`.
-    places: BTreeMap<String, ()>,
+    /// Names of steps that `--where` may be said of: `device`, `host/device`.
+    places: BTreeSet<String>,
 }
 
 impl Planner<'_> {
@@ -157,9 +157,9 @@ impl Planner<'_> {
 
     fn unknown_places(&mut self) {
         let places = std::mem::take(&mut self.places);
-        let known: Vec<_> = places.keys().map(String::as_str).collect();
+        let known: Vec<_> = places.iter().map(String::as_str).collect();
         for (step, _) in &self.request.places {
-            if let Some(step) = step.as_deref().filter(|step| !places.contains_key(*step)) {
+            if let Some(step) = step.as_deref().filter(|step| !places.contains(*step)) {
                 self.unknown_option("--where", step, &known);
             }
         }

@@ -13,6 +13,8 @@ use crate::model::{Place, Step};
 /// What is laid over a step's own `where`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Over {
+    /// Defaults of the flows around it, the outermost last: for what its own flow leaves open.
+    pub defaults: Place,
     /// What the callers say, the outermost last: they win.
     pub callers: Place,
     /// The group of `--each-group`, for steps that say nothing themselves.
@@ -26,10 +28,11 @@ pub(super) struct Placed {
 }
 
 impl Planner<'_> {
-    /// What applies to a step: defaults, its own `where`, its callers', then the command line, key by
-    /// key. `names` are what the command line may call it, the widest first.
+    /// What applies to a step: defaults, the nearest last, its own `where`, its callers', then the command
+    /// line, key by key. `names` are what the command line may call it, the widest first.
     pub(super) fn wanted(&self, checked: &Checked, step: &Step, over: &Over, names: &[String]) -> Place {
-        let mut own = checked.flow.defaults.place.overlaid(&step.place).overlaid(&over.callers);
+        let defaults = over.defaults.overlaid(&checked.flow.defaults.place);
+        let mut own = defaults.overlaid(&step.place).overlaid(&over.callers);
         if let Some(group) = over.each.as_ref().filter(|_| own == Place::default()) {
             own.group = Some(group.clone());
         }

@@ -6,6 +6,7 @@ mod cases;
 mod checks;
 mod common;
 mod driver;
+mod plan;
 mod random;
 mod schema;
 mod simulation;
