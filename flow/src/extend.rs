@@ -44,9 +44,10 @@ fn extend(
             over_flow(checked, &base).map(Arc::new)
         }
         None => {
-            let record = functions.iter().find(|r| {
+            let fits = |r: &&FunctionRecord| {
                 r.name == base.name && base.version.as_ref().is_none_or(|version| *version == r.version)
-            });
+            };
+            let record = functions.iter().filter(fits).max_by_key(|r| crate::plan::numeric(&r.version));
             over_function(checked, base, record).map(Arc::new)
         }
     }

@@ -55,9 +55,10 @@ impl Library {
     /// The flow that `uses` names; of several versions the one wanted, else the first.
     pub fn find(&self, uses: &Use) -> Option<&Shelved> {
         let all = self.flows.get(uses.name.as_str())?;
-        let fits = |shelved: &&Shelved| {
-            uses.version.is_none()
-                || shelved.checked().is_ok_and(|checked| checked.flow.version == uses.version)
+        let fits = |shelved: &&Shelved| match (&uses.version, shelved.checked()) {
+            (Some(wanted), Ok(checked)) => version(checked) == wanted.as_str(),
+            // What is wrong with it is said by whoever uses it.
+            (None, _) | (Some(_), Err(_)) => true,
         };
         all.iter().find(fits)
     }
@@ -75,26 +76,40 @@ impl Library {
         base
     }
 
-    /// All flows that a flow uses, directly or by others; those that are wrong are left out.
+    /// The versions of the flows with a name; none when there is no such flow.
+    pub fn versions(&self, name: &str) -> Vec<String> {
+        let all = self.flows.get(name).into_iter().flatten();
+        all.filter_map(|shelved| Some(version(shelved.checked().ok()?).to_owned())).collect()
+    }
+
+    /// All flows that a flow uses, directly or by others; those that are wrong are left out, and those that
+    /// are only extended: what extends them has taken them over.
     pub fn used_by(&self, flow: &Checked) -> Vec<&Shelved> {
         let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
         let mut open = uses(flow);
-        while let Some(next) = open.pop() {
-            let Some(shelved) = self.find(&next).filter(|s| seen.insert(s.source.name().to_owned())) else {
-                continue;
-            };
+        while let Some((next, is_base)) = open.pop() {
+            let shelved = self.find(&next).filter(|s| seen.insert((s.source.name().to_owned(), is_base)));
+            let Some(shelved) = shelved else { continue };
             if let Ok(checked) = shelved.checked() {
                 open.extend(uses(checked));
             }
-            found.push(shelved);
+            if !is_base {
+                found.push(shelved);
+            }
         }
         found
     }
 }
 
-fn uses(flow: &Checked) -> Vec<Use> {
-    let steps = flow.flow.steps.iter().map(|step| step.uses.clone());
-    steps.chain(flow.flow.extends.clone()).collect()
+/// What a flow's steps use, and, told apart, what it extends.
+fn uses(flow: &Checked) -> Vec<(Use, bool)> {
+    let steps = flow.flow.steps.iter().map(|step| (step.uses.clone(), false));
+    steps.chain(flow.flow.extends.clone().map(|base| (base, true))).collect()
+}
+
+/// The version that a flow is known by: 1, unless it says another one.
+fn version(checked: &Checked) -> &str {
+    checked.flow.version.as_ref().map_or("1", |version| version.as_str())
 }
 
 /// The name that a flow's text gives it, without reading the rest.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::data::item_key;
 
-/// Most jobs that one step may have.
-pub const MOST: usize = 10_000_000;
+/// Most jobs that a step of a plan may have, in all executions of its flow.
+pub const MOST_JOBS: usize = 1_000_000;
 
 /// All combinations of a matrix whose templates have their values: the axes in order, the last one
 /// varies fastest. What `exclude` names is taken out, what `include` names is added.
@@ -20,8 +20,8 @@ pub fn combinations(
         let Value::Array(values) = list else {
             return Err(format!("matrix: {name} must be a list, this is {}", short(list)));
         };
-        if all.len().saturating_mul(values.len()) > MOST {
-            return Err(format!("the matrix has more than {MOST} combinations"));
+        if all.len().saturating_mul(values.len()) > MOST_JOBS {
+            return Err(format!("the matrix has more than {MOST_JOBS} combinations"));
         }
         let with = |fields: &Map<String, Value>, value: &Value| {
             let mut fields = fields.clone();

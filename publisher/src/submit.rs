@@ -219,9 +219,14 @@ pub async fn submit(
     };
     let subject = transport.subjects().fact(&FactSubject::Run { run, fact: RunFact::Submitted });
     let published = transport.publish(Guarded::new(subject, encode(&submitted))).await?;
-    // Stored by a try whose ack was lost: a fold from the start finds it.
-    let sequence = if let Published::Stored(sequence) = published { sequence } else { 0 };
-    Ok(Loaded { at: submitted.submitted, submitted, sequence, plan, data })
+    // The stream's own time counts, for every reader alike.
+    let (sequence, at) = match (transport.submission(run).await?, published) {
+        (Some((_, sequence, at)), _) => (sequence, at),
+        // A replica that lags: a fold from the start finds it.
+        (None, Published::Stored(sequence)) => (sequence, submitted.submitted),
+        (None, _) => (0, submitted.submitted),
+    };
+    Ok(Loaded { at, submitted, sequence, plan, data })
 }
 
 /// `user@host`, for people who read reports.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rfx_config::secret::Secret;
 use rfx_schemas::outcome::{Assertion, Failure, kind};
 use rfx_schemas::verdict::OutcomeKind;
+use serde_json::Value;
 
 use crate::attempt::Ending;
 
@@ -54,7 +55,7 @@ impl Secrets {
         let some = |text: Option<String>| text.map(|text| self.clean(&text));
         Ending {
             kind: ending.kind,
-            output: ending.output.map(|json| self.clean_bytes(json)),
+            output: ending.output.map(|json| self.clean_json(json)),
             error: ending.error.map(|error| Failure {
                 kind: self.clean(&error.kind),
                 message: self.clean(&error.message),
@@ -76,13 +77,19 @@ impl Secrets {
         }
     }
 
+    /// The values, the longest first: one may be a part of another.
+    fn values(&self) -> Vec<&str> {
+        let mut values: Vec<_> = self.0.values().map(Secret::reveal).collect();
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        values
+    }
+
     fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in self.0.values() {
-            let value = secret.reveal();
+        for value in self.values() {
             // As written, and as it stands inside JSON.
-            let json = serde_json::Value::from(value).to_string();
-            for form in [value, json.trim_matches('"')] {
+            let json = Value::from(value).to_string();
+            for form in [value, &json[1..json.len() - 1]] {
                 if text.contains(form) {
                     text = text.replace(form, TAKEN_OUT);
                 }
@@ -91,10 +98,29 @@ impl Secrets {
         text
     }
 
-    fn clean_bytes(&self, json: Bytes) -> Bytes {
+    fn clean_json(&self, json: Bytes) -> Bytes {
+        let holds = |text: &str| self.clean(text) != text;
         match std::str::from_utf8(&json) {
-            Ok(text) if !self.0.is_empty() => Bytes::from(self.clean(text)),
+            Ok(text) if holds(text) => match serde_json::from_str(text) {
+                Ok(value) => Bytes::from(self.clean_value(value).to_string()),
+                Err(_) => Bytes::from(self.clean(text)),
+            },
             _ => json,
+        }
+    }
+
+    /// A value without them. A number that holds one becomes a text: it stays JSON.
+    fn clean_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.clean(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.clean_value(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(key, value)| (self.clean(&key), self.clean_value(value))).collect()
+            }
+            scalar => {
+                let (text, clean) = (scalar.to_string(), self.clean(&scalar.to_string()));
+                if text == clean { scalar } else { Value::String(clean) }
+            }
         }
     }
 }
@@ -121,6 +147,18 @@ mod tests {
         assert!(!format!("{clean:?}").contains("s3"), "{clean:?}");
         assert_eq!(secrets().get("TOKEN"), Some("s3\"cret"));
         assert!(!format!("{:?}", secrets()).contains("s3"));
+    }
+
+    #[test]
+    fn an_output_stays_json_and_no_half_is_left() {
+        let find = |name: &str| Some(if name.ends_with('A') { "1234" } else { "1234-5678" }.to_owned());
+        let names = ["A".to_owned(), "B".to_owned()];
+        let secrets = Secrets::resolve(&names, find).expect("both are there");
+        let output = serde_json::json!({"n": 12345, "both": "1234-5678", "1234": true}).to_string();
+        let ending = Ending { output: Some(output.into()), ..Ending::of(OutcomeKind::Passed) };
+        let clean: Value =
+            serde_json::from_slice(&secrets.redact(ending).output.expect("one")).expect("JSON");
+        assert_eq!(clean, serde_json::json!({"n": "[secret]5", "both": "[secret]", "[secret]": true}));
     }
 
     #[test]

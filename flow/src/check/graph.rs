@@ -28,6 +28,9 @@ impl Checker<'_> {
     }
 }
 
+/// Most pairs of steps that are told about.
+const COUPLED: usize = 20;
+
 /// Steps that declare the same key of state, and may run at the same time. `keys` says for each step
 /// which keys it declares, and where.
 pub(crate) fn coupling(
@@ -42,14 +45,18 @@ pub(crate) fn coupling(
             by_key.entry(key).or_default().push((at, place));
         }
     }
+    by_key.retain(|_, users| users.len() > 1);
+    if by_key.is_empty() {
+        return Vec::new();
+    }
+    let waits = Waits::of(edges);
     let mut problems = Vec::new();
     for (key, users) in by_key {
         for (nth, (one, place)) in users.iter().enumerate() {
             for (other, other_place) in &users[nth + 1..] {
                 let (a, b) = (&flow.steps[*one], &flow.steps[*other]);
-                let ordered =
-                    a.phase != b.phase || leads_to(edges, *other, *one) || leads_to(edges, *one, *other);
-                if ordered || one == other {
+                let ordered = a.phase != b.phase || waits.leads(*other, *one) || waits.leads(*one, *other);
+                if ordered || one == other || problems.len() >= COUPLED {
                     continue;
                 }
                 let (a, b) = (&a.name, &b.name);
@@ -57,27 +64,48 @@ pub(crate) fn coupling(
                 let problem = Problem::new(source, (*other_place).clone(), message)
                     .label(format!("used by {b}"))
                     .and((*place).clone(), format!("used by {a}"));
-                problems.push(
-                    problem.help(format!("order them: {b}: {{ needs: {a} }}, or give each its own key")),
-                );
+                let help = format!("order them: {b}: {{ needs: {a} }}, or give each its own key");
+                problems.push(problem.help(help));
             }
         }
     }
     problems
 }
 
-/// Whether `from` waits for `to`, directly or by others.
-fn leads_to(edges: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
-    let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
-    while let Some(at) = open.pop() {
-        if at == to {
-            return true;
+/// For each step, all that it waits for, directly or by others: a bit a step.
+struct Waits {
+    bits: Vec<Vec<u64>>,
+}
+
+impl Waits {
+    fn of(edges: &[BTreeSet<usize>]) -> Self {
+        let words = edges.len().div_ceil(64);
+        let mut waits = Self { bits: vec![Vec::new(); edges.len()] };
+        for start in 0..edges.len() {
+            let mut open = vec![start];
+            while let Some(at) = open.last().copied() {
+                let missing =
+                    edges[at].iter().find(|next| waits.bits[**next].is_empty() && !open.contains(next));
+                if let Some(next) = missing.filter(|_| waits.bits[at].is_empty()) {
+                    open.push(*next);
+                    continue;
+                }
+                open.pop();
+                let mut own = vec![0; words];
+                for next in &edges[at] {
+                    own[next / 64] |= 1 << (next % 64);
+                    // Empty where steps wait for each other, which is said by itself.
+                    own.iter_mut().zip(&waits.bits[*next]).for_each(|(own, theirs)| *own |= theirs);
+                }
+                waits.bits[at] = own;
+            }
         }
-        if seen.insert(at) {
-            open.extend(&edges[at]);
-        }
+        waits
     }
-    false
+
+    fn leads(&self, from: usize, to: usize) -> bool {
+        self.bits[from][to / 64] & (1 << (to % 64)) != 0
+    }
 }
 
 /// The steps of a cycle that `at` leads into. `done` marks steps known to lead into none.

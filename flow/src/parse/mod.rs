@@ -81,7 +81,12 @@ impl Reader<'_> {
         }
         if let Some((_, node)) = fields.get("version") {
             flow.version = match &node.kind {
-                Kind::Number(number) => number.to_string().parse().ok(),
+                Kind::Number(number) if number.is_u64() => number.to_string().parse().ok(),
+                Kind::Number(number) => {
+                    let message = format!("{number} is not a version: 1.10 would be read as 1.1");
+                    self.problem(node.at.clone(), message, "write it in quotes: version: \"1.10\"");
+                    None
+                }
                 _ => self.text(node).and_then(|text| {
                     let parsed = text.parse();
                     parsed

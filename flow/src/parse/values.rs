@@ -12,6 +12,9 @@ use crate::diagnostic::{Problem, did_you_mean};
 use crate::model::{At, Place, Use};
 use crate::yaml::{Key, Kind, Node};
 
+/// The highest count that a key takes: as many jobs as a step may have.
+const MOST: u32 = 1_000_000;
+
 impl Reader<'_> {
     pub(super) fn problem(&mut self, at: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(Problem::new(self.source, at, message).help(help));
@@ -126,11 +129,13 @@ impl Reader<'_> {
     /// A whole number from `least`.
     pub(super) fn whole(&mut self, node: &Node, least: u32) -> Option<u32> {
         let number = match &node.kind {
-            Kind::Number(n) => n.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n >= least),
+            Kind::Number(n) => {
+                n.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (least..=MOST).contains(n))
+            }
             _ => None,
         };
         if number.is_none() {
-            self.expected(node, &format!("a whole number from {least}"), "3");
+            self.expected(node, &format!("a whole number from {least} to {MOST}"), "3");
         }
         number
     }

@@ -270,7 +270,7 @@ impl Edges<'_> {
                         continue;
                     }
                     Field::Open => break,
-                    Field::Absent { .. } if path.tested && nth + 1 == path.names.len() => break,
+                    Field::Absent { .. } if is_tested(expression, &path.names[..=nth]) => break,
                     Field::Absent { known } => {
                         let help =
                             did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| {
@@ -305,6 +305,11 @@ impl Edges<'_> {
 fn uses(step: &Step, faces: &Facing) -> Vec<(Range<usize>, String)> {
     let of_function = faces.state.iter().map(|key| (step.uses.at.clone(), key.clone()));
     step.state.iter().cloned().chain(of_function).collect()
+}
+
+/// Whether an expression asks itself if a field is there: `has(item.x) && item.x > 3`.
+fn is_tested(expression: &Expression, names: &[String]) -> bool {
+    expression.paths().iter().any(|path| path.tested && path.names == names)
 }
 
 /// `apps[0].name`

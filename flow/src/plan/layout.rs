@@ -92,18 +92,28 @@ impl Planner<'_> {
             let name = group.to_string().replace('-', "_");
             let name =
                 if name.starts_with(|c: char| c.is_ascii_digit()) { format!("g_{name}") } else { name };
+            let local = match name.parse() {
+                Ok(local) if !outputs.contains_key(&name) => local,
+                _ => {
+                    let message = format!("the group {group} cannot give a step its name, {name}");
+                    let help = "name the groups with labels: --each-group provider=aws".to_owned();
+                    self.option("--each-group", group.as_str(), message, help);
+                    continue;
+                }
+            };
             let with = inputs.keys().map(|name| (name.clone(), json!(format!("${{{{ inputs.{name} }}}}"))));
             let base = self.root_layer(inputs, run);
             let does = Does::Flow(sub_flow(&base.checked, extends.to_vec(), base.data.clone()));
             let keep_output = !self.root.flow.outputs.is_empty();
-            let step = bare(name.parse().expect("a group is a name with underscores"), does);
+            let step = bare(local, does);
             let step = PlannedStep { with: Value::Object(with.collect()), keep_output, ..step };
             let parent = self.push(step);
             let over = Over { each: Some(group), ..Over::default() };
             self.lay(&Layer { parent: Some(parent), names: vec![name.clone()], over, ..base });
-            if keep_output {
-                outputs.insert(name.clone(), json!(format!("${{{{ steps.{name}.output }}}}")));
-            }
+            outputs.insert(name.clone(), json!(format!("${{{{ steps.{name}.output }}}}")));
+        }
+        if self.root.flow.outputs.is_empty() {
+            outputs.clear();
         }
         outputs
     }
@@ -161,7 +171,16 @@ impl Planner<'_> {
                     }
                 }
             }
-            None => self.call(layer, at, &names, times),
+            None => match self.library.versions(step.uses.name.as_str()) {
+                versions if versions.is_empty() => self.call(layer, at, &names, times),
+                versions => {
+                    let wanted = step.uses.version.as_ref().map_or("", |version| version.as_str());
+                    let message = format!("the flow {} has no version {wanted}", step.uses.name);
+                    let problem = Problem::new(&layer.checked.source, step.uses.at.clone(), message);
+                    self.problems.push(problem.help(format!("it has {}", versions.join(", "))));
+                    (None, Facing::default())
+                }
+            },
         }
     }
 
@@ -225,6 +244,12 @@ impl Planner<'_> {
             let problem = problem(step.uses.at.clone(), format!("a flow uses itself: {round}"));
             self.problems.push(problem.label("used again").help("give it an end: take this step out"));
             return (None, Facing::default());
+        }
+        if let crate::model::Over::For(_) = step.over {
+            let message = format!("{} is a flow, and is not repeated for a time", step.uses.name);
+            let problem = problem(step.key("repeat"), message).label("only for a function");
+            self.problems
+                .push(problem.help("say repeat: { count: 10 }, or repeat the steps inside for a time"));
         }
         if !inner.flow.data.is_empty() && !has_folder {
             let message = format!("{} has data files, which did not come with it", inner.flow.name);

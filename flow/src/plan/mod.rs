@@ -26,6 +26,7 @@ use crate::extend::extended;
 use crate::library::Library;
 use crate::model::{At, Place};
 pub use edges::input_schema;
+pub(crate) use place::numeric;
 pub use select::{Choice, Chosen};
 
 /// Longest time that an attempt may run unless someone says otherwise.

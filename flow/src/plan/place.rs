@@ -46,7 +46,8 @@ impl Planner<'_> {
     /// Group and version of a step. Of several matching groups, the one with the least pending.
     pub(super) fn place(&mut self, checked: &Checked, step: &Step, wanted: Place) -> Option<Placed> {
         let catalogue = self.catalogue;
-        let serving: Vec<_> = catalogue.functions.iter().filter(|r| r.name == step.uses.name).collect();
+        let functions = catalogue.functions.iter().filter(|r| r.flow.is_none());
+        let serving: Vec<_> = functions.filter(|r| r.name == step.uses.name).collect();
         if serving.is_empty() && catalogue.complete {
             return self.unknown_function(checked, step);
         }
@@ -147,6 +148,6 @@ fn fits(wanted: &Place, group: &LiveGroup) -> bool {
 }
 
 /// Orders versions by number, not by text: 10 comes after 9.
-fn numeric(version: &Version) -> Vec<u64> {
+pub(crate) fn numeric(version: &Version) -> Vec<u64> {
     version.as_str().split('.').map(|part| part.parse().unwrap_or(u64::MAX)).collect()
 }

@@ -1,6 +1,6 @@
 //! `--only` and `--skip`: which steps of the test a run executes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -58,7 +58,15 @@ impl Planner<'_> {
             return;
         }
         let names: Vec<_> = (0..self.steps.len()).map(|at| self.short_path(at)).collect();
-        let fits = |chosen: &Chosen, at: usize| chosen_by(chosen, &self.steps[at], &names[at]);
+        // Laid out by group, a step is meant in each of them, too.
+        let by_group = self.request.each_group.is_some();
+        let inside =
+            |name: &str| name.split_once('/').filter(|_| by_group).map(|(_, inside)| inside.to_owned());
+        let inner: Vec<_> = names.iter().map(|name| inside(name)).collect();
+        let fits = |chosen: &Chosen, at: usize| {
+            chosen_by(chosen, &self.steps[at], &names[at])
+                || inner[at].as_ref().is_some_and(|name| chosen_by(chosen, &self.steps[at], name))
+        };
         for (option, all) in [("--only", &choice.only), ("--skip", &choice.skip)] {
             for chosen in all.clone() {
                 if !(0..self.steps.len()).any(|at| self.is_main(at) && fits(&chosen, at)) {
@@ -97,12 +105,18 @@ impl Planner<'_> {
     /// Steps with all that they need: what they wait for, the composites that they are in, and, of a
     /// composite that is chosen as a whole or needed, all steps.
     fn with_needs(&self, chosen: BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut children: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, step) in self.steps.iter().enumerate() {
+            if let Some(parent) = step.parent {
+                children.entry(parent).or_default().push(at);
+            }
+        }
         let mut wanted = BTreeSet::new();
         let mut open: Vec<_> = chosen.into_iter().map(|at| (at, true)).collect();
         while let Some((at, inside)) = open.pop() {
             if inside {
-                let children = (0..self.steps.len()).filter(|c| self.steps[*c].parent == index(at));
-                open.extend(children.filter(|c| !wanted.contains(c)).map(|c| (c, true)));
+                let inner = index(at).and_then(|at| children.get(&at)).into_iter().flatten();
+                open.extend(inner.filter(|c| !wanted.contains(*c)).map(|c| (*c, true)));
             }
             if !wanted.insert(at) {
                 continue;

@@ -2,25 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use rfx_schemas::plan::{Over, Phase};
+use rfx_expr::{Scope, Template};
+use rfx_schemas::plan::{Over, Phase, SubFlow};
 use rfx_schemas::verdict::Verdict;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::frame::{Frame, Items, Status};
 use super::job::{JobState, Standing};
 use super::{Note, RunState, number};
 use crate::data::item_key;
-use crate::over::{batch_key, combination_key, short};
+use crate::over::{MOST_JOBS, batch_key, combination_key, short};
 
 /// Most executions of one composite at once, unless its step says fewer: enough to keep a window of
 /// jobs full, and few enough to be kept in memory.
 const FRAMES: usize = 512;
+/// Most executions in all, but for the first of each composite: flows inside of flows multiply.
+const ALL_FRAMES: usize = 4_096;
 
 impl RunState {
     /// Starts, skips and ends steps until nothing follows any more.
     pub(super) fn advance(&mut self) {
-        while let Some(frame) = self.dirty.pop_first() {
-            while self.frames.contains_key(&frame) && self.advance_once(frame) {}
+        loop {
+            if let Some(frame) = self.dirty.pop_first() {
+                while self.frames.contains_key(&frame) && self.advance_once(frame) {}
+            } else if let Some((frame, local)) = self.opening.pop_first() {
+                self.open_frames(frame, local);
+            } else {
+                return;
+            }
         }
     }
 
@@ -99,6 +108,8 @@ impl RunState {
         state.counts.add(verdict);
         state.lone.add(verdict);
         state.reason.get_or_insert_with(|| reason.to_owned());
+        let failed = matches!(verdict, Verdict::Failed | Verdict::Error);
+        self.frames.get_mut(&id).expect("it holds the step").failures += u32::from(failed);
         self.instance_mut(id, local).status = Status::Ended(verdict, false);
         self.note_end(id, local);
     }
@@ -174,6 +185,10 @@ impl RunState {
         if count == 0 {
             return self.skip(id, local, Verdict::Skipped, "its list is empty");
         }
+        if self.steps[step].jobs.len() + count > MOST_JOBS {
+            let reason = format!("the step has more than {MOST_JOBS} jobs");
+            return self.skip(id, local, Verdict::Error, &reason);
+        }
         let instance = self.instance_mut(id, local);
         instance.items = items;
         instance.repeats_until = repeats_until;
@@ -183,7 +198,7 @@ impl RunState {
             self.add_job(id, local, step);
         }
         if self.compiled[step].inner.is_some() {
-            self.open_frames(id, local);
+            self.opening.insert((id, local));
         } else {
             self.stand_in_line(id, local);
         }
@@ -218,6 +233,10 @@ impl RunState {
             if instance.status != Status::Active || ordinal >= instance.jobs.len() || open >= most {
                 return;
             }
+            // Each may have one, so that all go on.
+            if open > 0 && self.frames.len() >= ALL_FRAMES {
+                return;
+            }
             let item = instance.jobs[ordinal] as usize;
             self.instance_mut(id, local).cursor += 1;
             let key = self.job_key(id, local, step, ordinal);
@@ -233,6 +252,7 @@ impl RunState {
                 Err(reason) => {
                     self.steps[step].notes[item].reason = Some(reason.into());
                     self.steps[step].lone.add(Verdict::Error);
+                    self.instance_mut(id, local).failures += 1;
                     self.settle_job(id, local, item, Verdict::Error, false);
                 }
             }
@@ -270,23 +290,14 @@ impl RunState {
         let (Some(flow), Some(inner)) = (planned.flow(), &self.compiled[step].inner) else {
             return Ok(BTreeMap::new());
         };
-        let mut scope = rfx_expr::Scope::default();
-        scope.set("target", &serde_json::json!(self.plan.target));
-        scope.set("run", &serde_json::json!({"id": self.run}));
-        let reads_data =
-            inner.defaults.values().flat_map(rfx_expr::Template::paths).any(|p| p.names[0] == "data");
-        if reads_data {
-            let sets = flow
-                .data
-                .iter()
-                .filter_map(|(name, key)| Some((name.clone(), Value::clone(self.data.get(key)?))));
-            scope.set("data", &Value::Object(sets.collect()));
-        }
         let mut inputs = BTreeMap::new();
         for (name, rule) in &flow.inputs {
             let value = match (given.get(name), inner.defaults.get(name)) {
                 (Some(value), _) => value.clone(),
-                (None, Some(default)) => default.eval(&scope).map_err(|e| format!("input {name}: {e}"))?,
+                (None, Some(default)) => {
+                    let scope = self.default_scope(flow, default);
+                    default.eval(&scope).map_err(|e| format!("input {name}: {e}"))?
+                }
                 (None, None) if rule.required => {
                     return Err(format!("input {name} is required and was not given"));
                 }
@@ -298,6 +309,20 @@ impl RunState {
             inputs.insert(name.clone(), value);
         }
         Ok(inputs)
+    }
+
+    /// What the default of a composite's input reads: only that, since data sets may be big.
+    fn default_scope(&self, flow: &SubFlow, default: &Template) -> Scope<'static> {
+        let mut scope = Scope::default();
+        scope.set("target", &json!(self.plan.target));
+        scope.set("run", &json!({"id": self.run}));
+        let read = default.paths().into_iter().filter(|path| path.names[0] == "data");
+        let sets = read.filter_map(|path| {
+            let name = path.names.get(1)?;
+            Some((name.clone(), Value::clone(self.data.get(flow.data.get(name)?)?)))
+        });
+        scope.set("data", &Value::Object(sets.collect()));
+        scope
     }
 
     /// What people call a job: its item, behind that of the composite that it is inside of.

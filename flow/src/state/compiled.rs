@@ -148,13 +148,18 @@ impl RunState {
 
     /// What a step's expectations read of the run, to go with its jobs; none when they read nothing.
     pub fn expect_scope(&self, step: usize, frame: u32) -> Option<Value> {
+        // Released before the execution was closed, by what another driver recorded: it will be refused.
+        if !self.frames.contains_key(&frame) {
+            return None;
+        }
         let variables = self.variables(frame, &self.compiled[step].expect_paths);
         (!variables.is_empty()).then_some(Value::Object(variables))
     }
 
     /// Whether what a step's expectations read differs between the executions of its flow.
     pub fn expects_of_frame(&self, step: usize) -> bool {
-        !self.compiled[step].expect_paths.is_empty()
+        let of_frame = |path: &Path| matches!(path.names[0].as_str(), "inputs" | "setup" | "steps");
+        self.compiled[step].expect_paths.iter().any(of_frame)
     }
 
     fn variables(&self, frame: u32, paths: &[Path]) -> Map<String, Value> {
@@ -197,8 +202,18 @@ impl RunState {
         match variable {
             "inputs" => BTreeMap::clone(&self.frames[&frame].inputs).into_iter().collect(),
             "target" => self.plan.target.iter().map(|(k, v)| (k.clone(), json!(v))).collect(),
-            "data" if self.frames[&frame].of.is_none() => {
-                self.data.iter().map(|(k, v)| (k.clone(), Value::clone(v))).collect()
+            "data" => {
+                let composite = self.frames[&frame].of.map(|(step, _)| &self.plan.steps[step as usize]);
+                // Those of other flows have their flow's name before a colon.
+                let names: Vec<_> = match composite.and_then(PlannedStep::flow) {
+                    Some(flow) => flow.data.keys().cloned().collect(),
+                    None => self.data.keys().filter(|name| !name.contains(':')).cloned().collect(),
+                };
+                let sets = names.into_iter().filter_map(|name| {
+                    let set = Value::clone(self.data_set(frame, &name)?);
+                    Some((name, set))
+                });
+                sets.collect()
             }
             _ => Vec::new(),
         }

@@ -13,6 +13,11 @@ impl RunState {
         self.ending.filter(|_| self.body_open())
     }
 
+    /// Whether it is recorded that the jobs of a run that is ended early are settled.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// How often a cancel was asked for.
     pub fn asks(&self) -> u32 {
         self.asks
@@ -33,14 +38,21 @@ impl RunState {
         })
     }
 
+    /// What becomes of a job that has no verdict when the run is ended early, and why.
+    pub(super) fn early_verdict(&self) -> (Verdict, &'static str) {
+        match self.ending {
+            Some(Cause::Deadline) => (Verdict::Lost, "the run's deadline passed"),
+            Some(Cause::Asked) | None => (Verdict::Cancelled, "the run was cancelled"),
+        }
+    }
+
     /// Gives every job before teardown that has no verdict the one that the ending means: no attempt
     /// of them can have an outcome any more.
     pub(super) fn settle(&mut self) {
-        let (verdict, reason) = match self.ending {
-            Some(Cause::Asked) => (Verdict::Cancelled, "the run was cancelled"),
-            Some(Cause::Deadline) => (Verdict::Lost, "the run's deadline passed"),
-            None => return,
-        };
+        if self.ending.is_none() {
+            return;
+        }
+        let (verdict, reason) = self.early_verdict();
         // The innermost first: what is settled there settles what is around it.
         for (id, local, step) in self.all_steps() {
             if self.is_undo(id, step) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rfx_expr::Scope;
+use rfx_schemas::id::Attempt;
 use rfx_schemas::plan::{Phase, Plan};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, Verdict};
@@ -161,8 +162,8 @@ pub(super) struct Instance {
     pub outstanding: u32,
     /// The next job that was never released.
     pub cursor: usize,
-    /// Jobs whose wait for another attempt is over.
-    pub due: VecDeque<u32>,
+    /// Jobs whose wait for another attempt is over, and that attempt.
+    pub due: VecDeque<(u32, Attempt)>,
     /// Whether it stands in line to release jobs.
     pub queued: bool,
     /// Until when it gets another job for each that ends.

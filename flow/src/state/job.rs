@@ -42,8 +42,10 @@ pub struct JobState {
     lost: u16,
     /// Attempts that no worker could serve.
     unserved: u16,
-    /// When the first of those ended; or, when polling, when the first attempt started.
-    since: Stamp,
+    /// When the first of those ended.
+    unserved_since: Stamp,
+    /// When the first attempt of polling started.
+    polling_since: Stamp,
 }
 
 /// What an outcome meant for its job.
@@ -67,7 +69,8 @@ impl JobState {
             tries: 0,
             lost: 0,
             unserved: 0,
-            since: Stamp::default(),
+            unserved_since: Stamp::default(),
+            polling_since: Stamp::default(),
         }
     }
 
@@ -80,14 +83,15 @@ impl JobState {
     }
 
     /// Takes an outcome that was recorded at `at`. Invariant: the first outcome of an attempt
-    /// counts, whatever comes after it. Nothing is tried again while the run is being ended.
+    /// counts, whatever comes after it. Nothing is tried again while the run is being ended; `ending` is the
+    /// verdict of what then has none.
     pub(super) fn apply(
         &mut self,
         run: RunId,
         outcome: &Outcome,
         at: Stamp,
         call: &Call,
-        ending: bool,
+        ending: Option<Verdict>,
     ) -> Applied {
         if matches!(self.standing, Standing::Done(_)) || outcome.attempt != self.attempt {
             return Applied::Duplicate;
@@ -100,13 +104,16 @@ impl JobState {
             OutcomeKind::Passed | OutcomeKind::Skipped | OutcomeKind::Cancelled => None,
         };
         match wait {
-            Some(wait) if !ending => {
+            Some(wait) if ending.is_none() => {
                 self.attempt = self.attempt.next();
                 self.standing = Standing::Waiting;
                 Applied::Again(at.after(wait))
             }
-            _ => {
-                let verdict = Verdict::of_job(outcome.kind, u32::from(self.tries) + 1);
+            wait => {
+                // A poll that would go on has not failed: the run's end cut it off.
+                let cut_off = ending.filter(|_| outcome.kind == OutcomeKind::Unmet && wait.is_some());
+                let verdict =
+                    cut_off.unwrap_or_else(|| Verdict::of_job(outcome.kind, u32::from(self.tries) + 1));
                 self.standing = Standing::Done(verdict);
                 Applied::Done(verdict)
             }
@@ -114,7 +121,8 @@ impl JobState {
     }
 
     fn try_again(&mut self, run: RunId, outcome: &Outcome, retry: &Retry) -> Option<Duration> {
-        if !retry.on.contains(&outcome.kind) || u32::from(self.tries) + 1 >= retry.max_attempts {
+        let last = u32::from(self.tries) + 1 >= retry.max_attempts || self.tries == u16::MAX;
+        if last || !retry.on.contains(&outcome.kind) {
             return None;
         }
         let doubled = retry.backoff.saturating_mul(1 << self.tries.min(16)).min(retry.max_backoff);
@@ -124,32 +132,32 @@ impl JobState {
 
     fn serve_again(&mut self, at: Stamp, queue_timeout: Duration) -> Option<Duration> {
         if self.unserved == 0 {
-            self.since = at;
+            self.unserved_since = at;
         }
         let wait = Duration::from_secs(1 << self.unserved.min(10)).min(UNSERVED_CAP);
         self.unserved = self.unserved.saturating_add(1);
-        (at.after(wait).since(self.since) <= queue_timeout).then_some(wait)
+        (at.after(wait).since(self.unserved_since) <= queue_timeout).then_some(wait)
     }
 
     /// What we lost has a budget of its own. Not so where another try ends like the last one.
     fn find_again(&mut self, outcome: &Outcome, retry: &Retry) -> Option<Duration> {
         let again = is(outcome, kind::BROKER) || is(outcome, kind::MISSING);
-        if !again || u32::from(self.lost) >= retry.lost {
+        if !again || u32::from(self.lost) >= retry.lost || self.lost == u16::MAX {
             return None;
         }
+        let wait = Duration::from_secs(1 << self.lost.min(6));
         self.lost += 1;
-        Some(Duration::from_secs(1 << (self.lost - 1).min(6)))
+        Some(wait)
     }
 
     /// Polling goes on until the next call would start after its time. The time counts from the start
     /// of the first call, by the stream's clock: clocks of workers and drivers differ.
     fn poll_again(&mut self, outcome: &Outcome, at: Stamp, call: &Call) -> Option<Duration> {
         let until = call.until.as_ref()?;
-        if self.since == Stamp::default() || self.unserved > 0 {
-            self.since = at.before(outcome.ended.since(outcome.started));
-            self.unserved = 0;
+        if self.polling_since == Stamp::default() {
+            self.polling_since = at.before(outcome.ended.since(outcome.started));
         }
-        (at.after(until.every).since(self.since) <= until.within).then_some(until.every)
+        (at.after(until.every).since(self.polling_since) <= until.within).then_some(until.every)
     }
 }
 

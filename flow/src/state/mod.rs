@@ -50,10 +50,13 @@ pub struct RunState {
     next_frame: u32,
     /// Executions in which something may follow.
     dirty: BTreeSet<u32>,
+    /// Composites that may begin further executions.
+    opening: BTreeSet<(u32, usize)>,
     /// Steps of executions that may have jobs to release, in turns.
     ready: VecDeque<(u32, usize)>,
     ending: Option<Cause>,
     asks: u32,
+    settled: bool,
     finished: Option<Verdict>,
     timers: BinaryHeap<Reverse<(Stamp, JobId)>>,
     anomalies: Anomalies,
@@ -120,9 +123,11 @@ impl RunState {
             frames: BTreeMap::new(),
             next_frame: ROOT,
             dirty: BTreeSet::new(),
+            opening: BTreeSet::new(),
             ready: VecDeque::new(),
             ending: None,
             asks: 0,
+            settled: false,
             finished: None,
             timers: BinaryHeap::new(),
             anomalies: Anomalies::default(),
@@ -235,6 +240,7 @@ impl RunState {
             }
             Fact::Ended(Ended { outcomes }) => outcomes.iter().for_each(|o| self.outcome(o, at)),
             Fact::Settled(_) => {
+                self.settled = true;
                 self.settle();
                 // Whoever settled has emptied the lanes, of the teardown of composites too.
                 self.release_again();

@@ -94,8 +94,9 @@ impl RunState {
                 let job = &mut self.steps[step].jobs[item as usize];
                 if job.standing == Standing::Released {
                     job.standing = Standing::Waiting;
+                    let attempt = job.attempt;
                     self.withdraw(id, local, step);
-                    self.instance_mut(id, local).due.push_back(number(ordinal));
+                    self.instance_mut(id, local).due.push_back((number(ordinal), attempt));
                 }
             }
             self.stand_in_line(id, local);
@@ -117,7 +118,7 @@ impl RunState {
                 continue;
             };
             let local = self.local[id.step as usize];
-            self.instance_mut(job.frame, local).due.push_back(job.ordinal);
+            self.instance_mut(job.frame, local).due.push_back((job.ordinal, job.attempt));
             self.stand_in_line(job.frame, local);
         }
     }
@@ -147,9 +148,12 @@ impl RunState {
     /// The next job of a step to release, if there is one.
     fn take_next(&mut self, id: u32, local: usize, step: usize) -> Option<usize> {
         let instance = self.instance_mut(id, local);
-        if let Some(ordinal) = instance.due.pop_front() {
+        if let Some((ordinal, attempt)) = instance.due.pop_front() {
             let item = instance.jobs[ordinal as usize] as usize;
-            return (self.steps[step].jobs[item].standing == Standing::Waiting).then_some(ordinal as usize);
+            let job = &self.steps[step].jobs[item];
+            // Its attempt may have ended meanwhile, and the next one has a wait of its own.
+            let is_due = job.standing == Standing::Waiting && job.attempt == attempt;
+            return is_due.then_some(ordinal as usize);
         }
         let ordinal = instance.cursor;
         instance.cursor += 1;

@@ -40,9 +40,9 @@ impl RunState {
             self.anomalies.duplicate_outcomes += 1;
             return;
         }
-        let held = self.is_held(id, step);
+        let ending = self.is_held(id, step).then(|| self.early_verdict().0);
         let job = &mut self.steps[step].jobs[item];
-        let applied = job.apply(self.run, outcome, at, call, held);
+        let applied = job.apply(self.run, outcome, at, call, ending);
         if applied == Applied::Duplicate {
             self.anomalies.duplicate_outcomes += 1;
             return;
@@ -103,7 +103,8 @@ impl RunState {
         if self.instance(id, local).is_whole() {
             self.end_step(id, local);
         } else if self.compiled[step].inner.is_some() {
-            self.open_frames(id, local);
+            // In its turn, and not from here: a list of bad inputs would nest as deep as it is long.
+            self.opening.insert((id, local));
         } else {
             self.stand_in_line(id, local);
         }

@@ -1,6 +1,6 @@
 //! What expressions read of a value before it exists: its fields and its elements.
 
-use super::{Shape, Type};
+use super::{Scalar, Shape, Type};
 
 /// What reading a field of a value gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,10 @@ impl Type {
                 },
                 _ => {}
             }
+        }
+        // Null in data that is at hand is a value that is not known yet.
+        if self.alternatives().iter().all(|kind| matches!(kind.0, Shape::Scalar(Scalar::Null))) {
+            return Field::Open;
         }
         match absent {
             _ if !found.is_empty() => Field::Known(Self::union(found)),

@@ -5,6 +5,7 @@ mod bad;
 mod cases;
 mod checks;
 mod common;
+mod composites;
 mod driver;
 mod plan;
 mod random;

@@ -24,6 +24,7 @@ const READ: Duration = Duration::from_secs(10 * 60);
 impl Driver {
     /// Settles every job before teardown.
     pub(super) async fn end_early(&mut self, cause: Cause) -> Result<(), DriveError> {
+        self.clearing = Some(cause);
         self.wait_out().await?;
         let purged = self.purge(false).await?;
         // At the deadline workers stop by themselves: each job carries it.
@@ -49,7 +50,9 @@ impl Driver {
         // What tears a composite down may be out already, and was purged with the rest: it is released
         // once more when that is folded.
         self.again = true;
-        self.record_settled().await
+        self.record_settled().await?;
+        self.clearing = None;
+        Ok(())
     }
 
     /// Ends what is left of teardown, as a second cancel asks.
@@ -140,7 +143,7 @@ impl Driver {
         let subject = self.transport.subjects().fact(&subject);
         self.transport.publish(Guarded::new(subject, encode(&settled))).await?;
         let deadline = Instant::now() + READ;
-        while self.recorder.state().ending().is_some() {
+        while !self.recorder.state().is_settled() {
             if !self.read_until(deadline).await? {
                 return Err(DriveError::NoFacts);
             }

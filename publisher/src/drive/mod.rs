@@ -90,6 +90,9 @@ pub struct Driver {
     released: VecDeque<Release>,
     /// Whether the reader has come to the end of the stream once.
     caught_up: bool,
+    /// Why this driver has begun to clear the lanes, until it is recorded that all is settled: what was
+    /// taken out is not published again before.
+    clearing: Option<Cause>,
 }
 
 impl Driver {
@@ -118,6 +121,7 @@ impl Driver {
             buffer: VecDeque::new(),
             released: VecDeque::new(),
             caught_up: false,
+            clearing: None,
         })
     }
 
@@ -164,7 +168,7 @@ impl Driver {
                 return Ok(verdict);
             }
             if self.leading {
-                if let Some(cause) = self.recorder.state().ending() {
+                if let Some(cause) = self.recorder.state().ending().or(self.clearing) {
                     self.end_early(cause).await?;
                     continue;
                 }
@@ -266,6 +270,9 @@ impl Driver {
             self.recorder.state_mut().release_again();
         }
         self.leading = held;
+        if !held {
+            self.released.clear();
+        }
         watch(&self.recorder, if held { Notice::Leading } else { Notice::Following });
         Ok(())
     }

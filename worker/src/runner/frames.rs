@@ -30,11 +30,8 @@ pub enum Said {
     },
     /// A call has ended; the body is its output.
     End(Box<End>),
-    /// A call is getting on.
-    Progress {
-        /// Where it is.
-        message: String,
-    },
+    /// A call is getting on. How far is not read: nobody watches yet.
+    Progress {},
 }
 
 /// A pool, as its runner found it.

@@ -157,8 +157,9 @@ impl Runner {
                         self.drain_output();
                         return Answer::Ended(end, body);
                     }
-                    Some(Ok((Said::Progress { message }, _))) => tracing::debug!(message, "progress"),
-                    Some(Ok(other)) => tracing::debug!(?other, "the runner said something out of turn"),
+                    // Not what it says: that may hold a secret of the step.
+                    Some(Ok((Said::Progress { .. }, _))) => tracing::debug!("progress"),
+                    Some(Ok(_)) => tracing::debug!("the runner said something out of turn"),
                     Some(Err(_)) | None => return Answer::Crashed(self.end().await),
                 },
                 ready = self.output.ready(Interest::READABLE) => match ready {
