@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 use cel::{Program, Value};
 use serde_json::Value as Json;
 
@@ -77,12 +77,22 @@ pub struct Call {
     pub offset: usize,
 }
 
+/// A comparison of what is read with a text: `steps.a.verdict == "failed"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// What is read.
+    pub path: Path,
+    /// The text.
+    pub text: String,
+}
+
 /// A compiled expression.
 pub struct Expression {
     text: String,
     program: Program,
     paths: Vec<Path>,
     calls: Vec<Call>,
+    comparisons: Vec<Comparison>,
     nodes: u64,
     depth: u32,
 }
@@ -106,8 +116,8 @@ impl Expression {
         let program = LIBRARY.compile(text).map_err(|errors| first_error(text, &errors))?;
         let mut walk = Walk::over(&program);
         walk.visit(program.expression(), 0);
-        let Walk { paths, calls, nodes, depth, .. } = walk;
-        Ok(Self { text: text.to_owned(), program, paths, calls, nodes, depth })
+        let Walk { paths, calls, comparisons, nodes, depth, .. } = walk;
+        Ok(Self { text: text.to_owned(), program, paths, calls, comparisons, nodes, depth })
     }
 
     /// The text as written.
@@ -123,6 +133,11 @@ impl Expression {
     /// The functions that it calls.
     pub fn calls(&self) -> &[Call] {
         &self.calls
+    }
+
+    /// What it compares with texts.
+    pub fn comparisons(&self) -> &[Comparison] {
+        &self.comparisons
     }
 
     /// What it reads, if it is nothing but one path.
@@ -156,7 +171,11 @@ impl Expression {
     }
 
     pub(crate) fn failed(&self, message: &dyn fmt::Display) -> EvalError {
-        EvalError::Failed { expression: self.text.clone(), message: message.to_string() }
+        let mut message = message.to_string();
+        if message.contains("null_type") {
+            message.push_str(" (a value is null: the output of what did not pass is)");
+        }
+        EvalError::Failed { expression: self.text.clone(), message }
     }
 }
 
@@ -187,6 +206,7 @@ struct Walk<'a> {
     bound: Vec<String>,
     paths: Vec<Path>,
     calls: Vec<Call>,
+    comparisons: Vec<Comparison>,
     nodes: u64,
     depth: u32,
     program: &'a Program,
@@ -194,7 +214,15 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn over(program: &'a Program) -> Self {
-        Self { bound: Vec::new(), paths: Vec::new(), calls: Vec::new(), nodes: 0, depth: 0, program }
+        Self {
+            bound: Vec::new(),
+            paths: Vec::new(),
+            calls: Vec::new(),
+            comparisons: Vec::new(),
+            nodes: 0,
+            depth: 0,
+            program,
+        }
     }
 
     fn visit(&mut self, expr: &IdedExpr, depth: u32) {
@@ -207,6 +235,9 @@ impl<'a> Walk<'a> {
         }
         match &expr.expr {
             Expr::Call(call) => {
+                if matches!(call.func_name.as_str(), "_==_" | "_!=_") {
+                    self.compare(&call.args);
+                }
                 if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
                     let (name, member) = (call.func_name.clone(), call.target.is_some());
                     self.calls.push(Call { name, member, offset: self.offset(expr.id) });
@@ -231,6 +262,18 @@ impl<'a> Walk<'a> {
             Expr::Struct(fields) => fields.entries.iter().for_each(|e| self.entry(&e.expr, depth)),
             Expr::Select(select) => self.visit(&select.operand, depth),
             Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn compare(&mut self, sides: &[IdedExpr]) {
+        let [left, right] = sides else { return };
+        for (read, text) in [(left, right), (right, left)] {
+            if let (Some((id, names)), Expr::Literal(LiteralValue::String(text))) =
+                (path_of(read), &text.expr)
+            {
+                let path = Path { names, offset: self.offset(id), tested: false };
+                self.comparisons.push(Comparison { path, text: text.inner().to_owned() });
+            }
         }
     }
 

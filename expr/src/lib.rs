@@ -11,7 +11,7 @@ mod scope;
 mod template;
 
 pub use check::{Check, Expected, diff};
-pub use expression::{Call, EvalError, Expression, ParseError, Path};
+pub use expression::{Call, Comparison, EvalError, Expression, ParseError, Path};
 pub use library::knows;
 pub use scope::Scope;
 pub use template::{Template, TemplateError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rfx_schemas::plan::Phase;
 use rfx_schemas::record::FunctionRecord;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::check::{Checked, check_flow};
 use crate::diagnostic::{Problem, Problems, did_you_mean};
@@ -21,12 +21,13 @@ pub(crate) fn extended(
     functions: &[FunctionRecord],
 ) -> Result<(Arc<Checked>, Vec<String>), Problems> {
     let mut names = Vec::new();
-    let whole = extend(checked, library, functions, &mut names)?;
+    let whole = extend(checked, &checked.flow.name, library, functions, &mut names)?;
     Ok((whole, names))
 }
 
 fn extend(
     checked: &Checked,
+    root: &str,
     library: &Library,
     functions: &[FunctionRecord],
     names: &mut Vec<String>,
@@ -34,13 +35,14 @@ fn extend(
     let Some(base) = &checked.flow.extends else { return Ok(Arc::new(checked.clone())) };
     names.push(base.name.to_string());
     let problem = |message: String| Problem::new(&checked.source, base.at.clone(), message);
-    if names.len() > CHAIN || base.name.as_str() == checked.flow.name {
-        let message = format!("flows extend each other: {}", names.join(" → "));
+    let again = names[..names.len() - 1].contains(&base.name.to_string());
+    if names.len() > CHAIN || again || base.name.as_str() == checked.flow.name || base.name.as_str() == root {
+        let message = format!("flows extend each other: {root} → {}", names.join(" → "));
         return Err(Problems::one(problem(message).help("let one of them stand by itself")));
     }
     match library.find(base) {
         Some(found) => {
-            let base = extend(found.checked()?, library, functions, names)?;
+            let base = extend(found.checked()?, root, library, functions, names)?;
             over_flow(checked, &base).map(Arc::new)
         }
         None => {
@@ -113,7 +115,7 @@ fn take_over(own: &Flow, flow: &mut Flow) {
 }
 
 /// A flow of one step that calls the function: with the defaults of the flow, and with the function's
-/// other parameters as further inputs, when its schema is known.
+/// other parameters as further inputs, as far as its schema is known.
 fn over_function(
     checked: &Checked,
     base: &Use,
@@ -127,29 +129,22 @@ fn over_function(
         .and_then(Value::as_array)
         .map(|names| names.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
-    let mut with = Map::new();
-    for (name, _) in &flow.inputs {
-        with.insert(name.to_string(), json!(format!("${{{{ inputs.{name} }}}}")));
-    }
-    // What the function itself has a default for is left to it.
-    let more = properties.into_iter().flatten().filter(|(name, _)| required.contains(&name.as_str()));
-    for (name, schema) in
-        more.filter(|(name, _)| !checked.flow.inputs.iter().any(|(own, _)| own.as_str() == **name))
-    {
+    // What the caller gives is handed on as it is; what the function has defaults for is left to it.
+    flow.open = record.is_none_or(|record| properties.is_none() && !record.input.is_object());
+    let own: Vec<_> = checked.flow.inputs.iter().map(|(name, _)| name.to_string()).collect();
+    for (name, schema) in properties.into_iter().flatten().filter(|(name, _)| !own.contains(name)) {
         let Ok(local) = name.parse() else { continue };
-        with.insert(name.clone(), json!(format!("${{{{ inputs.{name} }}}}")));
-        let kind = schema.get("type").and_then(Value::as_str).and_then(InputKind::parse);
         let input = Input {
             at: base.at.clone(),
             source: None,
-            kind,
-            required: Some(true),
+            kind: schema.get("type").and_then(Value::as_str).and_then(InputKind::parse),
+            required: Some(required.contains(&name.as_str())),
             default: None,
             description: schema.get("description").and_then(Value::as_str).map(str::to_owned),
         };
         flow.inputs.push((local, input));
     }
-    flow.steps = vec![step(base, with)];
+    flow.steps = vec![step(base)];
     // Used as a function it gives what the function gives; run by itself, under a name.
     let output = json!("${{ steps.call.output }}");
     flow.outputs = vec![("output".parse().expect("a name"), (base.at.clone(), output.clone()))];
@@ -157,14 +152,14 @@ fn over_function(
     check_flow(checked.source.clone(), flow, Vec::new())
 }
 
-fn step(base: &Use, with: Map<String, Value>) -> Step {
+fn step(base: &Use) -> Step {
     Step {
         at: base.at.clone(),
         keys: std::collections::BTreeMap::new(),
         name: "call".parse().expect("a name"),
         phase: Phase::Main,
         uses: base.clone(),
-        with: (base.at.clone(), Value::Object(with)),
+        with: (base.at.clone(), json!("${{ inputs }}")),
         parameters: std::collections::BTreeMap::new(),
         over: Over::Once,
         batch: None,

@@ -32,6 +32,11 @@ impl Shelved {
         checked.as_ref().map_err(Clone::clone)
     }
 
+    /// The file that it stands in.
+    pub fn name(&self) -> &str {
+        self.source.name()
+    }
+
     /// Where its data files lie.
     pub fn folder(&self) -> Option<&PathBuf> {
         self.folder.as_ref()
@@ -41,7 +46,7 @@ impl Shelved {
 impl Library {
     /// Adds a text, if it is a flow. The first of several with the same name and version is used.
     pub fn add(&mut self, source: Source, folder: Option<PathBuf>) {
-        if let Some(name) = flow_name(source.text()) {
+        if let Some(name) = flow_name(source.text()).filter(|name| !is_reserved(name)) {
             let shelved = Shelved { source, folder, checked: OnceCell::new() };
             self.flows.entry(name).or_default().push(shelved);
         }
@@ -76,6 +81,20 @@ impl Library {
         base
     }
 
+    /// Another file of the same folder with the same flow in it: which of them is meant, nobody can tell.
+    pub fn double(&self, uses: &Use) -> Option<(&str, &str)> {
+        let found = self.find(uses)?;
+        let own = version(found.checked().ok()?);
+        let same = |other: &&Shelved| {
+            found.folder.is_some()
+                && other.folder == found.folder
+                && other.source.name() != found.source.name()
+                && other.checked().is_ok_and(|checked| version(checked) == own)
+        };
+        let other = self.flows.get(uses.name.as_str())?.iter().find(same)?;
+        Some((found.source.name(), other.source.name()))
+    }
+
     /// The versions of the flows with a name; none when there is no such flow.
     pub fn versions(&self, name: &str) -> Vec<String> {
         let all = self.flows.get(name).into_iter().flatten();
@@ -105,6 +124,11 @@ impl Library {
 fn uses(flow: &Checked) -> Vec<(Use, bool)> {
     let steps = flow.flow.steps.iter().map(|step| (step.uses.clone(), false));
     steps.chain(flow.flow.extends.clone().map(|base| (base, true))).collect()
+}
+
+/// Whether a name belongs to the functions that are built in.
+pub fn is_reserved(name: &str) -> bool {
+    name == "rfx" || name.starts_with("rfx.")
 }
 
 /// The version that a flow is known by: 1, unless it says another one.

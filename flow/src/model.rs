@@ -46,6 +46,8 @@ pub struct Flow {
     pub outputs: Vec<(Local, At<Value>)>,
     /// Template of its output as a whole, when it extends a function.
     pub whole: Option<Value>,
+    /// Whether what it takes is not known: it extends a function that nobody has announced.
+    pub open: bool,
     /// What its run's verdict asks for.
     pub gate: Option<Gate>,
     /// When the whole run must have ended.

@@ -46,6 +46,7 @@ impl Progress {
             Notice::Progress => self.progress(recorder),
             Notice::Waiting(unserved) => self.waiting(unserved),
             Notice::Leading => tracing::debug!("driving"),
+            Notice::StandingBy => self.line("another publisher drives this run, or did until just now: following it; if it is gone, this one goes on within 15 s"),
             Notice::Following => self.line("another publisher drives this run; following it"),
         }
     }

@@ -227,7 +227,8 @@ impl Recorder {
             group,
             queue,
             verdict: self.state.verdict(at),
-            reason: state.reason.clone(),
+            // Why one execution skipped it is no reason for a step that passed in others.
+            reason: state.reason.clone().filter(|_| !self.state.verdict(at).is_some_and(Verdict::is_pass)),
             allowed: state.allowed,
             counts: state.counts,
             duration: self.duration(at, planned, recorded),

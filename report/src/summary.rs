@@ -26,20 +26,26 @@ pub struct Style {
     pub color: bool,
     /// Its width in columns, which the table then keeps to; none leaves lines as long as they are.
     pub width: Option<u16>,
+    /// Only the verdict and what did not pass.
+    pub brief: bool,
 }
 
 /// The summary, ending in a newline.
 pub fn summary(report: &Report, style: Style) -> String {
     let mut out = Lines { style, text: String::new() };
-    if !report.steps.is_empty() {
+    if !report.steps.is_empty() && !style.brief {
         out.line(&steps::table(report, style));
         out.line("");
     }
-    reasons(&mut out, report);
+    if !style.brief {
+        reasons(&mut out, report);
+    }
     concerns(&mut out, report);
     quiet(&mut out, &pick::allowed(report), allowed);
     quiet(&mut out, &pick::flaky(report).collect::<Vec<_>>(), flaky);
-    outputs(&mut out, report);
+    if !style.brief {
+        outputs(&mut out, report);
+    }
     if let Some(reason) = &report.cancelled {
         out.line(&format!("cancelled: {}", text::one_line(reason, pick::MESSAGE_LIMIT)));
     }
@@ -248,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_in_colour_within_its_width() {
-        let text = shown(&fixtures::failed(), Style { color: true, width: Some(80) });
+        let text = shown(&fixtures::failed(), Style { color: true, width: Some(80), brief: false });
         insta::assert_snapshot!(text);
     }
 
@@ -267,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_tree_keeps_its_shape_in_a_narrow_terminal() {
-        let text = shown(&fixtures::composites(), Style { color: true, width: Some(90) });
+        let text = shown(&fixtures::composites(), Style { color: true, width: Some(90), brief: false });
         insta::assert_snapshot!(text);
     }
 

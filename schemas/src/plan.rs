@@ -306,6 +306,9 @@ pub struct SubFlow {
     /// What it takes.
     #[serde(default)]
     pub inputs: BTreeMap<String, InputRule>,
+    /// Whether it hands on what it is given, and nothing else: it extends a function.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hands_on: bool,
     /// Its data sets, by the name under which the plan has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data: BTreeMap<String, String>,

@@ -86,6 +86,13 @@ pub fn failure(rule: ExpectFailure, ending: Ending) -> Ending {
         _ => false,
     };
     if !meant {
+        let wanted = if rule == ExpectFailure::Error { "an error" } else { "a failed test" };
+        let mut ending = ending;
+        if let (Some(error), true) =
+            (&mut ending.error, matches!(ending.kind, OutcomeKind::Failed | OutcomeKind::Error))
+        {
+            error.message = format!("{wanted} is expected, this is none: {}", error.message);
+        }
         return ending;
     }
     let why = ending.error.as_ref().map(|e| format!("{}: {}", e.kind, e.message)).unwrap_or_default();

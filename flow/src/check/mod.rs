@@ -159,8 +159,14 @@ impl<'a> Checker<'a> {
             }
             None => {
                 let (phase, known) = (step.phase.key(), self.names(step.phase));
-                let help = did_you_mean(name, known.iter().copied())
-                    .unwrap_or_else(|| format!("the steps of {phase} are {}", known.join(", ")));
+                let elsewhere = Phase::ALL.into_iter().find(|other| self.find(*other, name).is_some());
+                let help = match elsewhere {
+                    Some(other) => {
+                        format!("it is in {}: phases run one after the other by themselves", other.key())
+                    }
+                    None => did_you_mean(name, known.iter().copied())
+                        .unwrap_or_else(|| format!("the steps of {phase} are {}", known.join(", "))),
+                };
                 let message = format!("step {} needs {name}, which is no step of {phase}", step.name);
                 let problem = Problem::new(self.source, place.clone(), message).label("no such step");
                 self.problems.push(problem.and(step.at.clone(), "needed by this step").help(help));

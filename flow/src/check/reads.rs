@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use rfx_expr::{Expression, Path, Template, TemplateError};
+use rfx_expr::{Comparison, Expression, Path, Template, TemplateError};
 use rfx_schemas::plan::Phase;
+use rfx_schemas::verdict::Verdict;
 
 use super::Checker;
 use crate::diagnostic::{Problem, Source, did_you_mean};
@@ -122,10 +123,30 @@ impl Checker<'_> {
                 "expressions have CEL's functions: size, contains, startsWith, endsWith, matches, string, int, double",
             ));
         }
+        for comparison in expression.comparisons() {
+            self.verdict(source, comparison, start);
+        }
         for path in expression.paths() {
             let begin = start + path.offset;
             self.path(source, path, begin..begin + path.to_string().len(), reads, step);
         }
+    }
+
+    /// A verdict is one of a few words: another one is never equal.
+    fn verdict(&mut self, source: &Source, comparison: &Comparison, start: usize) {
+        let Comparison { path, text } = comparison;
+        let words = Verdict::ALL.map(Verdict::as_str);
+        let is_verdict = matches!(path.names[0].as_str(), "setup" | "steps")
+            && path.names.len() == 3
+            && path.names[2] == "verdict";
+        if !is_verdict || words.contains(&text.as_str()) {
+            return;
+        }
+        let begin = start + path.offset;
+        let help = did_you_mean(text, words).unwrap_or_else(|| format!("a verdict is {}", words.join(", ")));
+        let problem =
+            Problem::new(source, begin..begin + path.to_string().len(), format!("no verdict is {text:?}"));
+        self.problems.push(problem.label("compared with another word").help(help));
     }
 
     fn path(&mut self, source: &Source, path: &Path, at: Range<usize>, reads: Reads, step: Option<usize>) {

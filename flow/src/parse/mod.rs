@@ -121,6 +121,15 @@ impl Reader<'_> {
     }
 
     fn flow_name(&mut self, node: &Node, name: &str) -> bool {
+        if crate::library::is_reserved(name) {
+            let message = format!("{name} is a name of rfx itself");
+            self.problem(
+                node.at.clone(),
+                message,
+                "names that begin with rfx. are built in; take another one",
+            );
+            return false;
+        }
         match name.parse::<rfx_schemas::name::Function>() {
             Ok(_) => true,
             Err(error) => {

@@ -145,10 +145,23 @@ impl Reader<'_> {
                 matrix.axes.push((name.to_string(), value.to_json()));
             }
         }
+        self.excluded(node, &matrix);
         if matrix.axes.is_empty() && matrix.include.is_empty() {
             self.problem(node.at.clone(), "the matrix has no lists", "add one: { os: [linux, windows] }");
         }
         Over::Matrix((node.at.clone(), matrix))
+    }
+
+    /// What is excluded must be told by the matrix's own lists.
+    fn excluded(&mut self, node: &Node, matrix: &Matrix) {
+        for exclude in matrix.exclude.iter().filter_map(Value::as_object) {
+            for name in exclude.keys().filter(|name| !matrix.axes.iter().any(|(axis, _)| axis == *name)) {
+                let known = matrix.axes.iter().map(|(axis, _)| axis.as_str());
+                let help = crate::diagnostic::did_you_mean(name, known)
+                    .unwrap_or_else(|| "exclude by names of the matrix's lists".to_owned());
+                self.problem(node.at.clone(), format!("the matrix has no list {name} to exclude by"), help);
+            }
+        }
     }
 
     fn repeat(&mut self, node: &Node) -> (Over, Option<u32>) {

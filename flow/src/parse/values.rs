@@ -135,7 +135,12 @@ impl Reader<'_> {
             _ => None,
         };
         if number.is_none() {
-            self.expected(node, &format!("a whole number from {least} to {MOST}"), "3");
+            let what = match &node.kind {
+                Kind::Number(n) => n.to_string(),
+                _ => node.what().to_owned(),
+            };
+            let message = format!("expected a whole number from {least} to {MOST}, got {what}");
+            self.problem(node.at.clone(), message, format!("write one: {}", least.max(3)));
         }
         number
     }

@@ -45,7 +45,8 @@ impl Facing {
             Some(_) => Type::any(),
             None => Type::map(flow.outputs.iter().map(|(name, _)| (name.to_string(), Type::any())), true),
         };
-        Self { takes: Type::of_schema(&input_schema(flow)), gives, state: Vec::new() }
+        let takes = if flow.open { Type::any() } else { Type::of_schema(&input_schema(flow)) };
+        Self { takes, gives, state: Vec::new() }
     }
 }
 
@@ -205,7 +206,10 @@ impl Edges<'_> {
             MismatchKind::Type { expected, got } => {
                 let at = parameter.cloned().unwrap_or_else(|| step.with.0.clone());
                 let what = if shown.is_empty() { "the input".to_owned() } else { shown };
-                let help = format!("rfx-publish functions show {uses} tells what it takes");
+                let help = match self.planner.library.find(&step.uses) {
+                    Some(flow) => format!("{uses} is the flow {}", flow.name()),
+                    None => format!("rfx-publish functions show {uses} tells what it takes"),
+                };
                 (at, format!("{what} of {uses}: expected {expected}, got {got}"), help)
             }
         };

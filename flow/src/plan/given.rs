@@ -46,15 +46,26 @@ impl Planner<'_> {
         let root = self.root;
         let declared = &root.flow.inputs;
         for name in self.request.inputs.keys() {
-            if !declared.iter().any(|(known, _)| known.as_str() == name) {
+            if !root.flow.open && !declared.iter().any(|(known, _)| known.as_str() == name) {
                 let known: Vec<_> = declared.iter().map(|(n, _)| n.as_str()).collect();
                 self.unknown_option("--input", name, &known);
             }
         }
         let mut inputs = BTreeMap::new();
         for (name, input) in declared {
-            let value = self.input(name.as_str(), input, run);
-            inputs.insert(name.to_string(), value.unwrap_or(Value::Null));
+            match self.input(name.as_str(), input, run) {
+                Some(value) => drop(inputs.insert(name.to_string(), value)),
+                // Handed on as it is: what is not given is left to the function's own default.
+                None if root.flow.whole.is_some() => {}
+                None => drop(inputs.insert(name.to_string(), Value::Null)),
+            }
+        }
+        if root.flow.open {
+            for (name, text) in
+                self.request.inputs.iter().filter(|(name, _)| !inputs.contains_key(*name)).collect::<Vec<_>>()
+            {
+                inputs.insert(name.clone(), self.given_input(name, InputKind::Any, text));
+            }
         }
         inputs
     }

@@ -157,6 +157,16 @@ impl Planner<'_> {
         }
         let count = self.count(layer, step);
         let times = layer.times.zip(count).map(|(times, count)| times.saturating_mul(count));
+        if let Some(round) = self.round(layer, step) {
+            self.problems.push(round);
+            return (None, Facing::default());
+        }
+        if let Some((one, other)) = self.library.double(&step.uses) {
+            let message = format!("two files have the flow {}: {one} and {other}", step.uses.name);
+            let problem = Problem::new(&layer.checked.source, step.uses.at.clone(), message);
+            self.problems
+                .push(problem.help("give one of them another name or version, or take it out of the folder"));
+        }
         match self.library.find(&step.uses) {
             Some(found) => {
                 let checked = found.checked();
@@ -182,6 +192,15 @@ impl Planner<'_> {
                 }
             },
         }
+    }
+
+    /// A flow that is used inside of itself.
+    fn round(&self, layer: &Layer, step: &Step) -> Option<Problem> {
+        let name = step.uses.name.as_str();
+        layer.chain.iter().find(|outer| *outer == name)?;
+        let message = format!("a flow uses itself: {} → {name}", layer.chain.join(" → "));
+        let problem = Problem::new(&layer.checked.source, step.uses.at.clone(), message);
+        Some(problem.label("used again").help("give it an end: take this step out"))
     }
 
     fn call(
@@ -238,12 +257,6 @@ impl Planner<'_> {
             let problem = problem(step.key(key), message).label("only for a function");
             let help = format!("say {key} on the steps inside it");
             self.problems.push(problem.and(step.uses.at.clone(), "a flow").help(help));
-        }
-        if layer.chain.contains(&inner.flow.name) {
-            let round = format!("{} → {}", layer.chain.join(" → "), inner.flow.name);
-            let problem = problem(step.uses.at.clone(), format!("a flow uses itself: {round}"));
-            self.problems.push(problem.label("used again").help("give it an end: take this step out"));
-            return (None, Facing::default());
         }
         if let crate::model::Over::For(_) = step.over {
             let message = format!("{} is a flow, and is not repeated for a time", step.uses.name);
@@ -312,6 +325,7 @@ fn sub_flow(checked: &Checked, extends: Vec<String>, data: BTreeMap<String, Stri
         version: flow.version.clone(),
         extends,
         inputs: inputs.collect(),
+        hands_on: flow.whole.is_some(),
         data,
         output: flow.whole.clone().unwrap_or_else(|| Value::Object(outputs.collect())),
     }

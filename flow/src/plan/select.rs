@@ -94,10 +94,24 @@ impl Planner<'_> {
         for at in skipped {
             self.steps[at].left_out = Some("left out by --skip".to_owned());
         }
-        let Some(wanted) = wanted else { return };
         for at in 0..self.steps.len() {
-            if self.is_main(at) && !wanted.contains(&at) {
+            if self.is_main(at) && wanted.as_ref().is_some_and(|wanted| !wanted.contains(&at)) {
                 self.steps[at].left_out.get_or_insert_with(|| "not named by --only".to_owned());
+            }
+        }
+        self.expect_nothing_of_parts();
+    }
+
+    /// What is expected of a composite is expected of the whole: not when some of it is left out.
+    fn expect_nothing_of_parts(&mut self) {
+        for at in 0..self.steps.len() {
+            if self.steps[at].left_out.is_none() {
+                continue;
+            }
+            let mut parent = self.steps[at].parent;
+            while let Some(outer) = parent {
+                self.steps[outer as usize].expect.clear();
+                parent = self.steps[outer as usize].parent;
             }
         }
     }

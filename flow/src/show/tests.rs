@@ -124,6 +124,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     (prop::collection::vec(step, 1..16), any::<bool>()).prop_map(move |(shapes, forwards)| {
         let one = bare.steps[0].clone();
         let inside = SubFlow {
+            hands_on: false,
             uses: "f.x".parse().expect("a name"),
             version: None,
             extends: Vec::new(),

@@ -26,7 +26,9 @@ impl RunState {
             if let Some(frame) = self.dirty.pop_first() {
                 while self.frames.contains_key(&frame) && self.advance_once(frame) {}
             } else if let Some((frame, local)) = self.opening.pop_first() {
-                self.open_frames(frame, local);
+                if self.frames.contains_key(&frame) {
+                    self.open_frames(frame, local);
+                }
             } else {
                 return;
             }
@@ -139,13 +141,6 @@ impl RunState {
             return Err((Verdict::Skipped, reason.clone()));
         }
         let failed = |n: &&u32| !self.instance(id, self.local[**n as usize]).is_fine();
-        if planned.phase == Phase::Teardown {
-            let setup = |n: &&u32| self.plan.steps[**n as usize].phase == Phase::Setup;
-            if let Some(n) = planned.needs.iter().filter(setup).find(failed) {
-                let path = self.plan.steps[*n as usize].path();
-                return Err((Verdict::Skipped, format!("nothing to undo: {path} did not pass")));
-            }
-        }
         if let Some(condition) = &self.compiled[step].condition {
             return match condition.eval(&self.start_scope(id, step)) {
                 Ok(Value::Bool(true)) => Ok(()),
@@ -161,6 +156,13 @@ impl RunState {
                 }
                 Err(error) => Err((Verdict::Error, error.to_string())),
             };
+        }
+        if planned.phase == Phase::Teardown {
+            let setup = |n: &&u32| self.plan.steps[**n as usize].phase == Phase::Setup;
+            if let Some(n) = planned.needs.iter().filter(setup).find(failed) {
+                let path = self.plan.steps[*n as usize].path();
+                return Err((Verdict::Skipped, format!("nothing to undo: {path} did not pass")));
+            }
         }
         // What comes after the test runs because something failed, not in spite of it.
         if planned.phase < Phase::OnFailure
@@ -301,12 +303,18 @@ impl RunState {
                 (None, None) if rule.required => {
                     return Err(format!("input {name} is required and was not given"));
                 }
+                (None, None) if flow.hands_on => continue,
                 (None, None) => Value::Null,
             };
             if !rule.accepts(&value) {
                 return Err(format!("input {name}: expected {}, got {}", rule.kind.as_str(), short(&value)));
             }
             inputs.insert(name.clone(), value);
+        }
+        if let (true, Value::Object(given)) = (flow.hands_on, given) {
+            for (name, value) in given {
+                inputs.entry(name).or_insert(value);
+            }
         }
         Ok(inputs)
     }

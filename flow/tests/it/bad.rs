@@ -10,6 +10,14 @@ use crate::common::{run, some_functions};
 
 /// File in `tests/bad`, `line:column` of the first problem, and parts of its message and of a help.
 const BAD: &[(&str, &str, &str, &str)] = &[
+    ("no_such_verdict", "4:25", "no verdict is \"pased\"", "did you mean passed?"),
+    (
+        "exclude_by_nothing",
+        "3:29",
+        "the matrix has no list size to exclude by",
+        "exclude by names of the matrix's lists",
+    ),
+    ("reserved_name", "1:7", "rfx.echo is a name of rfx itself", "take another one"),
     ("unknown_flow_key", "2:1", "unknown key \"stpes\" in a flow", "did you mean steps?"),
     ("no_name", "1:1", "the flow has no name", "start with flow: my_flow"),
     ("no_steps", "1:7", "the flow has no steps", "add steps:"),

@@ -62,7 +62,7 @@ fn executions_are_opened_a_few_at_a_time_however_deep() {
     let text = "flow: x\nsteps:\n  all: { uses: middle, each: \"${{ [1, 2, 3].map(n, n) }}\" }\n";
     let mut library = Library::default();
     library.add(Source::new("inner.yaml", INNER), None);
-    let middle = "flow: middle\nsteps:\n  in: { uses: inner, repeat: { count: 5000 }, with: { n: \"${{{ item }}}\" } }\n";
+    let middle = "flow: middle\nsteps:\n  in: { uses: inner, repeat: { count: 5000 }, with: { n: \"${{ item }}\" } }\n";
     library.add(Source::new("middle.yaml", middle), None);
     let planned = plan(&checked(text), &library, run(), &Request::default(), &nothing_known());
     let planned = planned.unwrap_or_else(|problems| panic!("{problems}"));

@@ -54,7 +54,7 @@ async fn lines(plan: &Plan, transport: Option<&Transport>) -> String {
     let duration_of = |at| history.as_ref().and_then(|history| history.of_step(plan, at));
     let path = show::longest_path(plan, duration_of);
     let mut lines = format!("{}\n", show::path_line(plan, &path));
-    if let Some(history) = &history {
+    if let Some(history) = history.as_ref().filter(|_| !path.total.is_zero()) {
         let unknown = show::counting(plan).filter(|at| duration_of(*at).is_none()).count();
         lines.push_str(&format!("{}\n", history.line(path.total, unknown as u64)));
     }

@@ -83,6 +83,8 @@ pub async fn cancel(desk: Desk, text: &str) -> Result<u8, Failure> {
     request_end(&transport, run, ask, "rfx-publish cancel", Cause::Asked)
         .await
         .map_err(Failure::unavailable)?;
+    // Workers can stop at once; the rest waits for whoever drives the run, or for its lease to be free.
+    transport.announce_cancel(run).await;
     let said = if ask == 1 { "cancelling" } else { "cancelling, without the rest of teardown" };
     drop(writeln!(std::io::stderr(), "{said} run {run}"));
     attend(desk, transport, loaded, Watch { report: None, quiet: true, first: false }).await?;
@@ -159,7 +161,7 @@ async fn attend(desk: Desk, transport: Transport, loaded: Loaded, watch: Watch) 
         }
     };
     let report = driver.recorder().report(Stamp::now());
-    print(&summary(&report, Style { color: color(), width: None }))?;
+    print(&summary(&report, Style { color: color(), width: None, brief: watch.quiet }))?;
     if let Some(dir) = &watch.report {
         print(&format!("report:\n{}", write_report(dir, &report)?))?;
     }

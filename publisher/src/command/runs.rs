@@ -49,7 +49,7 @@ pub async fn show(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u8,
     let loaded = find::load(&transport, run).await.map_err(find_failure)?;
     let recorder = fold(&transport, loaded).await?;
     let folded = recorder.report(Stamp::now());
-    let mut text = summary(&folded, Style { color: color(), width: None });
+    let mut text = summary(&folded, Style { color: color(), width: None, brief: false });
     if let Some(dir) = report {
         text.push_str(&write_report(&dir, &folded)?);
     }

@@ -68,6 +68,8 @@ pub enum Notice {
     Leading,
     /// Another process drives.
     Following,
+    /// Another process drives, or did until a moment ago: its lease is not free yet.
+    StandingBy,
 }
 
 /// One run, driven or followed.
@@ -93,6 +95,7 @@ pub struct Driver {
     /// Why this driver has begun to clear the lanes, until it is recorded that all is settled: what was
     /// taken out is not published again before.
     clearing: Option<Cause>,
+    said_standing_by: bool,
 }
 
 impl Driver {
@@ -122,6 +125,7 @@ impl Driver {
             released: VecDeque::new(),
             caught_up: false,
             clearing: None,
+            said_standing_by: false,
         })
     }
 
@@ -261,6 +265,9 @@ impl Driver {
         };
         // Whoever holds it instead may publish: from then on, what we publish may be a repeat.
         self.again |= !held;
+        if !held && !self.leading && !std::mem::replace(&mut self.said_standing_by, true) {
+            watch(&self.recorder, Notice::StandingBy);
+        }
         if held == self.leading {
             return Ok(());
         }
@@ -326,8 +333,7 @@ impl Driver {
         if state.complete().is_some() || state.asks() > 0 {
             return Ok(());
         }
-        let seconds = state.plan().deadline.as_secs();
-        let reason = format!("the run's deadline of {seconds} s passed");
+        let reason = format!("the run's deadline of {:?} passed", state.plan().deadline);
         request_end(&self.transport, self.run(), 1, &reason, Cause::Deadline).await?;
         Ok(())
     }
