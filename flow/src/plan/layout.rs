@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rfx_schemas::id::RunId;
-use rfx_schemas::input::InputRule;
 use rfx_schemas::name::Queue;
-use rfx_schemas::plan::{About, Call, Does, Over as Many, Phase, PlannedStep, SubFlow};
-use rfx_schemas::record::FunctionRecord;
+use rfx_schemas::plan::{Call, Does, PlannedStep};
 use rfx_schemas::rules::Until;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::edges::Facing;
 use super::place::Over;
+use super::planned::{about, bare, planned, sub_flow};
 use super::{Planner, QUEUE_TIMEOUT, TIMEOUT};
 use crate::check::Checked;
 use crate::diagnostic::Problem;
 use crate::extend::extended;
-use crate::model::{Flow, Place, Step};
+use crate::model::{Place, Step};
 use crate::parse::keys;
 
 /// Most steps that a plan may have, all flows laid out.
@@ -27,7 +26,7 @@ const MOST: usize = 20_000;
 pub(super) struct Layer {
     pub checked: Arc<Checked>,
     /// The composite that it is the inside of.
-    parent: Option<u32>,
+    pub parent: Option<u32>,
     /// What the command line may call that, the widest first.
     names: Vec<String>,
     over: Over,
@@ -156,6 +155,11 @@ impl Planner<'_> {
             self.places.insert(name.clone());
         }
         let count = self.count(layer, step);
+        if let (crate::model::Over::Matrix((place, _)), Some(0)) = (&step.over, count) {
+            let problem =
+                Problem::new(&layer.checked.source, place.clone(), "the matrix has no combinations");
+            self.problems.push(problem.label("nothing is left").help("exclude less, or take the step out"));
+        }
         let times = layer.times.zip(count).map(|(times, count)| times.saturating_mul(count));
         if let Some(round) = self.round(layer, step) {
             self.problems.push(round);
@@ -311,85 +315,4 @@ fn names(outer: &[String], step: &Step, by_group: bool) -> Vec<String> {
     }
     names.push(own);
     names
-}
-
-fn sub_flow(checked: &Checked, extends: Vec<String>, data: BTreeMap<String, String>) -> SubFlow {
-    let flow = &checked.flow;
-    let inputs = flow.inputs.iter().map(|(name, input)| {
-        let default = input.default.as_ref().map(|(_, value)| value.clone());
-        (name.to_string(), InputRule { kind: input.kind(), required: input.is_required(), default })
-    });
-    let outputs = flow.outputs.iter().map(|(name, (_, value))| (name.to_string(), value.clone()));
-    SubFlow {
-        uses: flow.name.parse().expect("the flow is checked"),
-        version: flow.version.clone(),
-        extends,
-        inputs: inputs.collect(),
-        hands_on: flow.whole.is_some(),
-        data,
-        output: flow.whole.clone().unwrap_or_else(|| Value::Object(outputs.collect())),
-    }
-}
-
-fn planned(layer: &Layer, at: usize, does: Does, times: Option<u64>, about: About) -> PlannedStep {
-    let step = &layer.checked.flow.steps[at];
-    let texts =
-        |texts: &[(std::ops::Range<usize>, String)]| texts.iter().map(|(_, text)| text.clone()).collect();
-    let composite = matches!(does, Does::Flow(_));
-    PlannedStep {
-        phase: step.phase,
-        parent: layer.parent,
-        condition: step.condition.as_ref().map(|(_, text)| text.clone()),
-        over: match &step.over {
-            crate::model::Over::Once => Many::Once,
-            crate::model::Over::Each((_, list)) => Many::Each(list.clone()),
-            crate::model::Over::Matrix((_, matrix)) => Many::Matrix(matrix.clone()),
-            crate::model::Over::Times(times) => Many::Times(*times),
-            crate::model::Over::For(time) => Many::For(*time),
-        },
-        batch: step.batch,
-        jobs: times,
-        with: step.with.1.clone(),
-        expect: texts(&step.expect),
-        max_parallel: step.max_parallel,
-        allow_failure: step.allow_failure,
-        about,
-        keep_output: layer.checked.read.contains(&at) || (composite && !step.expect.is_empty()),
-        ..bare(step.name.clone(), does)
-    }
-}
-
-/// A step with nothing but its name and what it does.
-fn bare(name: rfx_schemas::name::Local, does: Does) -> PlannedStep {
-    PlannedStep {
-        name,
-        phase: Phase::Main,
-        parent: None,
-        needs: Vec::new(),
-        condition: None,
-        left_out: None,
-        over: Many::Once,
-        batch: None,
-        jobs: Some(1),
-        with: Value::Object(Map::new()),
-        expect: Vec::new(),
-        max_parallel: None,
-        allow_failure: None,
-        about: About::default(),
-        keep_output: false,
-        does,
-    }
-}
-
-/// What a step says about itself; what it leaves open, its function or flow says.
-fn about(step: &Step, flow: &Flow, record: Option<&FunctionRecord>) -> About {
-    let mut about = step.about.clone();
-    about.owner =
-        about.owner.or_else(|| record.and_then(|r| r.owner.clone())).or_else(|| flow.about.owner.clone());
-    for tag in record.into_iter().flat_map(|r| &r.tags) {
-        if !about.tags.contains(tag) {
-            about.tags.push(tag.clone());
-        }
-    }
-    about
 }

@@ -9,6 +9,7 @@ mod kinds;
 mod known;
 mod layout;
 mod place;
+mod planned;
 mod select;
 
 use std::collections::{BTreeMap, BTreeSet};

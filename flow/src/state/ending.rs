@@ -1,11 +1,13 @@
 //! A run that is ended early, by a cancel or its deadline.
 
 use rfx_schemas::fact::Cause;
+use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::plan::Phase;
 use rfx_schemas::verdict::Verdict;
 
-use super::RunState;
 use super::frame::Status;
+use super::job::Standing;
+use super::{RunState, job_id};
 
 impl RunState {
     /// Why the run is being ended early, until its jobs are settled.
@@ -99,5 +101,49 @@ impl RunState {
             }
         }
         self.abandon_teardown();
+    }
+
+    /// Gives every job of a step that has none this verdict.
+    pub(super) fn settle_rest(&mut self, id: u32, local: usize, verdict: Verdict) {
+        let step = self.step_of(id, local);
+        self.instance_mut(id, local).repeats_until = None;
+        let items = self.instance(id, local).jobs.clone();
+        for item in items {
+            let standing = self.steps[step].jobs[item as usize].standing;
+            if !matches!(standing, Standing::Done(_)) {
+                self.settle_job(id, local, item as usize, verdict, standing == Standing::Released);
+            }
+        }
+    }
+
+    /// Gives every execution of a composite that has not begun this verdict.
+    pub(super) fn settle_unopened(&mut self, id: u32, local: usize, verdict: Verdict) {
+        let step = self.step_of(id, local);
+        let instance = self.instance_mut(id, local);
+        let items: Vec<_> = instance.jobs[instance.cursor..].to_vec();
+        instance.cursor = instance.jobs.len();
+        for item in items {
+            self.steps[step].lone.add(verdict);
+            self.settle_job(id, local, item as usize, verdict, false);
+        }
+    }
+
+    /// Jobs that were published, or may have been, and have no outcome: those of teardown, or all others.
+    pub fn unsettled(&self, teardown: bool) -> Vec<(JobId, Attempt)> {
+        let mut jobs = Vec::new();
+        for (id, local, step) in self.all_steps() {
+            let instance = self.instance(id, local);
+            let call = self.compiled[step].inner.is_none();
+            if instance.status != Status::Active || !call || self.is_undo(id, step) != teardown {
+                continue;
+            }
+            for item in &instance.jobs {
+                let job = &self.steps[step].jobs[*item as usize];
+                if !matches!(job.standing, Standing::Done(_)) {
+                    jobs.push((job_id(step, *item as usize), job.attempt));
+                }
+            }
+        }
+        jobs
     }
 }

@@ -10,6 +10,7 @@ mod compiled;
 mod ending;
 mod frame;
 mod job;
+mod open;
 mod release;
 mod settle;
 

@@ -8,9 +8,9 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
 use serde_json::Value;
 
+use super::RunState;
 use super::frame::{Frame, Status};
 use super::job::{Applied, Standing};
-use super::{RunState, job_id};
 use crate::over::short;
 
 /// The gravest verdict of a flow's steps. What is allowed to fail has passed.
@@ -198,52 +198,6 @@ impl RunState {
         });
         let said: Vec<_> = said.collect();
         (!said.is_empty()).then(|| said.join("\n"))
-    }
-}
-
-impl RunState {
-    /// Gives every job of a step that has none this verdict.
-    pub(super) fn settle_rest(&mut self, id: u32, local: usize, verdict: Verdict) {
-        let step = self.step_of(id, local);
-        self.instance_mut(id, local).repeats_until = None;
-        let items = self.instance(id, local).jobs.clone();
-        for item in items {
-            let standing = self.steps[step].jobs[item as usize].standing;
-            if !matches!(standing, Standing::Done(_)) {
-                self.settle_job(id, local, item as usize, verdict, standing == Standing::Released);
-            }
-        }
-    }
-
-    /// Gives every execution of a composite that has not begun this verdict.
-    pub(super) fn settle_unopened(&mut self, id: u32, local: usize, verdict: Verdict) {
-        let step = self.step_of(id, local);
-        let instance = self.instance_mut(id, local);
-        let items: Vec<_> = instance.jobs[instance.cursor..].to_vec();
-        instance.cursor = instance.jobs.len();
-        for item in items {
-            self.steps[step].lone.add(verdict);
-            self.settle_job(id, local, item as usize, verdict, false);
-        }
-    }
-
-    /// Jobs that were published, or may have been, and have no outcome: those of teardown, or all others.
-    pub fn unsettled(&self, teardown: bool) -> Vec<(rfx_schemas::id::JobId, rfx_schemas::id::Attempt)> {
-        let mut jobs = Vec::new();
-        for (id, local, step) in self.all_steps() {
-            let instance = self.instance(id, local);
-            let call = self.compiled[step].inner.is_none();
-            if instance.status != Status::Active || !call || self.is_undo(id, step) != teardown {
-                continue;
-            }
-            for item in &instance.jobs {
-                let job = &self.steps[step].jobs[*item as usize];
-                if !matches!(job.standing, Standing::Done(_)) {
-                    jobs.push((job_id(step, *item as usize), job.attempt));
-                }
-            }
-        }
-        jobs
     }
 }
 
