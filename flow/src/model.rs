@@ -50,6 +50,8 @@ pub struct Flow {
     pub open: bool,
     /// What its run's verdict asks for.
     pub gate: Option<Gate>,
+    /// Where that stands.
+    pub gate_at: Range<usize>,
     /// When the whole run must have ended.
     pub deadline: Option<Duration>,
 }

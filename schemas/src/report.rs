@@ -147,7 +147,7 @@ pub struct JobReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
     /// How often what it polls for was not there yet; of those attempts only the last is listed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::verdict::is_zero")]
     pub unmet: u32,
     /// Its attempts, in order.
     pub attempts: Vec<AttemptReport>,
@@ -193,9 +193,4 @@ pub struct Detail {
     /// What it printed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tail: String,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }

@@ -39,7 +39,8 @@ pub fn flow(source: &Source, root: &Node, problems: &mut Vec<Problem>) -> Flow {
     if let Some((_, node)) = fields.remove("deadline") {
         flow.deadline = reader.duration(node);
     }
-    if let Some((_, node)) = fields.remove("gate") {
+    if let Some((key, node)) = fields.remove("gate") {
+        flow.gate_at = key.at.clone();
         flow.gate = Some(reader.gate(node));
     }
     if let Some((_, node)) = fields.remove("outputs") {

@@ -115,6 +115,7 @@ pub fn plan(
     }
     planner.choose();
     planner.unknown_places();
+    planner.gate();
     Problems::from_list(planner.problems)?;
     Ok(Plan {
         flow: flow.name.clone(),
@@ -155,6 +156,20 @@ impl Planner<'_> {
             false => format!("the flow declares {}", known.join(", ")),
         });
         self.option(option, name, format!("the flow has no {name} for {option}"), help);
+    }
+
+    /// A gate that no run of this plan can pass.
+    fn gate(&mut self) {
+        let flow = &self.root.flow;
+        let Some(least) = flow.gate.as_ref().and_then(|gate| gate.min_jobs) else { return };
+        let calls = self.steps.iter().filter(|step| step.call().is_some() && step.left_out.is_none());
+        let all = calls.map(|step| step.jobs).try_fold(0u64, |all, jobs| Some(all.saturating_add(jobs?)));
+        if let Some(all) = all.filter(|all| *all < u64::from(least)) {
+            let message = format!("min_jobs asks for {least} jobs, and there are {all} at most");
+            let problem =
+                Problem::new(&self.root.source, flow.gate_at.clone(), message).label("cannot be kept");
+            self.problems.push(problem.help("ask for fewer, or run more of the flow"));
+        }
     }
 
     fn unknown_places(&mut self) {

@@ -11,6 +11,7 @@ use crate::common::{run, some_functions};
 /// File in `tests/bad`, `line:column` of the first problem, and parts of its message and of a help.
 const BAD: &[(&str, &str, &str, &str)] = &[
     ("matrix_of_nothing", "3:29", "the matrix has no combinations", "exclude less, or take the step out"),
+    ("gate_out_of_reach", "4:1", "min_jobs asks for 5 jobs, and there are 2 at most", "ask for fewer"),
     ("no_such_verdict", "4:25", "no verdict is \"pased\"", "did you mean passed?"),
     (
         "exclude_by_nothing",
