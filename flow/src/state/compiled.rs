@@ -264,10 +264,10 @@ impl RunState {
         set.is_array().then(|| Arc::clone(set))
     }
 
-    /// The flow's outputs, none when it has none, and why some have no value: those are null, and cost no
-    /// other.
+    /// The flow's outputs, none when it has none, and why some of them, or of its composites', have no
+    /// value: those are null, and cost no other.
     pub fn outputs(&self) -> (Option<Value>, Vec<String>) {
-        let mut unmade = Vec::new();
+        let mut unmade = self.unmade.clone();
         let mut outputs = Map::new();
         for (name, value) in &self.plan.outputs {
             let made = Template::parse(value).map_err(|e| e.to_string()).and_then(|template| {

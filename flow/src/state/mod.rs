@@ -68,6 +68,8 @@ pub struct RunState {
     allowed: u32,
     /// Jobs that are released and have no outcome.
     outstanding: usize,
+    /// Why executions of composites lack an output.
+    unmade: Vec<String>,
 }
 
 /// A step of the plan, over all executions of its flow.
@@ -136,6 +138,7 @@ impl RunState {
             clock: submitted,
             allowed: 0,
             outstanding: 0,
+            unmade: Vec::new(),
             plan,
         };
         let inputs = state.plan.inputs.clone();

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use rfx_expr::Template;
 use rfx_schemas::outcome::{Outcome, kind};
 use rfx_schemas::payload::Payload;
 use rfx_schemas::stamp::Stamp;
@@ -12,6 +13,9 @@ use super::RunState;
 use super::frame::{Frame, Status};
 use super::job::{Applied, Standing};
 use crate::over::short;
+
+/// Most outputs without a value that are told about.
+const UNMADE: usize = 20;
 
 /// The gravest verdict of a flow's steps. What is allowed to fail has passed.
 pub(super) fn frame_verdict(frame: &Frame) -> Verdict {
@@ -140,6 +144,10 @@ impl RunState {
         let job = self.steps[step].jobs[item];
         let mut verdict = frame_verdict(&self.frames[&id]);
         let output = self.plan.steps[step].keep_output.then(|| self.output_of(id, step));
+        let (output, unmade) = output.map_or((None, Vec::new()), |(output, unmade)| (Some(output), unmade));
+        if verdict.is_pass() && !unmade.is_empty() {
+            self.note_unmade(step, item, unmade);
+        }
         if verdict.is_pass()
             && let Some(reason) = self.unexpected(&job, step, output.as_ref())
         {
@@ -161,18 +169,38 @@ impl RunState {
         true
     }
 
-    /// What an execution of a flow gives; null where it has no value.
-    fn output_of(&self, id: u32, step: usize) -> Value {
-        let Some(inner) = &self.compiled[step].inner else { return Value::Null };
+    /// What an execution of a flow gives; null where it has no value, and why.
+    fn output_of(&self, id: u32, step: usize) -> (Value, Vec<String>) {
+        let Some(inner) = &self.compiled[step].inner else { return (Value::Null, Vec::new()) };
         let scope = self.scope(id, &inner.output_paths);
-        match &inner.output {
+        let mut unmade = Vec::new();
+        let mut made = |name: &str, field: &Template| {
+            field.eval(&scope).unwrap_or_else(|error| {
+                unmade.push(format!("{name}{error}"));
+                Value::Null
+            })
+        };
+        let output = match &inner.output {
             // One output that has no value costs no other.
-            rfx_expr::Template::Map(fields) => fields
-                .iter()
-                .map(|(name, field)| (name.clone(), field.eval(&scope).unwrap_or_default()))
-                .collect(),
-            whole => whole.eval(&scope).unwrap_or_default(),
+            Template::Map(fields) => {
+                fields.iter().map(|(name, field)| (name.clone(), made(&format!("{name}: "), field))).collect()
+            }
+            whole => made("", whole),
+        };
+        (output, unmade)
+    }
+
+    /// Keeps why an execution lacks an output, for the report: of some, since all may lack it alike.
+    fn note_unmade(&mut self, step: usize, item: usize, unmade: Vec<String>) {
+        // Where a run leaves steps out on purpose, what reads them has no value.
+        if self.plan.steps.iter().any(|step| step.left_out.is_some()) {
+            return;
         }
+        let key =
+            self.steps[step].notes[item].key.as_deref().map(|key| format!(" {key}")).unwrap_or_default();
+        let path = self.plan.path(step);
+        let room = UNMADE.saturating_sub(self.unmade.len());
+        self.unmade.extend(unmade.into_iter().take(room).map(|why| format!("{path}{key}: {why}")));
     }
 
     /// What of a composite's output is not as its step expects.

@@ -90,3 +90,20 @@ fn a_flow_is_not_repeated_for_a_time_and_has_the_versions_that_it_says() {
     let version = wrong("flow: x\nsteps:\n  a: { uses: inner@2, with: { n: 1 } }\n");
     assert!(version.contains("the flow inner has no version 2 (it has 1)"), "{version}");
 }
+
+#[test]
+fn an_output_that_a_composite_lacks_is_told_of() {
+    let inner =
+        "flow: inner\nsteps:\n  a: { uses: f.a }\noutputs: { id: \"${{ steps.a.output.idd }}\", ok: 1 }\n";
+    let text = "flow: x\nsteps:\n  all: { uses: inner, each: [p, q] }\n  b: { uses: f.b, with: { v: \"${{ steps.all.output }}\" } }\n";
+    let mut state = state(text, inner);
+    for _ in 0..2 {
+        for job in release(&mut state, at(0), 10) {
+            state.apply(&ended(&job, OutcomeKind::Passed, &json!({"id": 1})), at(1));
+        }
+    }
+    assert_eq!(state.complete(), Some(Verdict::Passed));
+    let (_, unmade) = state.outputs();
+    assert_eq!(unmade.len(), 2);
+    assert!(unmade[0].starts_with("steps.all p: id: steps.a.output.idd"), "{unmade:?}");
+}
