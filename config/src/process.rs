@@ -193,25 +193,29 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_bug_wherever_it_happens() {
-        assert_eq!(answer(Threads::Many, "test", async |_| panic!("in the run")), exit::BUG);
-        let task = async |_| {
-            let task = tokio::spawn(async { panic!("in a task") });
-            task.await.map_err(Failure::from)?;
-            Ok(exit::PASSED)
-        };
-        assert_eq!(answer(Threads::Many, "test", task), exit::BUG);
+        for threads in [Threads::Many, Threads::One] {
+            assert_eq!(answer(threads, "test", async |_| panic!("in the run")), exit::BUG);
+            let task = async |_| {
+                let task = tokio::spawn(async { panic!("in a task") });
+                task.await.map_err(Failure::from)?;
+                Ok(exit::PASSED)
+            };
+            assert_eq!(answer(threads, "test", task), exit::BUG, "{threads:?}");
+        }
     }
 
     #[test]
     fn blocking_work_does_not_hold_the_answer_up() {
-        let started = std::time::Instant::now();
-        let (_keep, wait) = std::sync::mpsc::channel::<()>();
-        let run = async |_| {
-            drop(tokio::task::spawn_blocking(move || wait.recv_timeout(Duration::from_secs(30))));
-            Ok(exit::PASSED)
-        };
-        assert_eq!(answer(Threads::Many, "test", run), exit::PASSED);
-        assert!(started.elapsed() < Duration::from_secs(10));
+        for threads in [Threads::Many, Threads::One] {
+            let started = std::time::Instant::now();
+            let (_keep, wait) = std::sync::mpsc::channel::<()>();
+            let run = async |_| {
+                drop(tokio::task::spawn_blocking(move || wait.recv_timeout(Duration::from_secs(30))));
+                Ok(exit::PASSED)
+            };
+            assert_eq!(answer(threads, "test", run), exit::PASSED);
+            assert!(started.elapsed() < Duration::from_secs(10), "{threads:?}");
+        }
     }
 
     #[test]

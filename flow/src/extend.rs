@@ -16,7 +16,7 @@ const CHAIN: usize = 16;
 
 /// A flow with what it extends taken over, and the names of that, the nearest first.
 pub(crate) fn extended(
-    checked: &Checked,
+    checked: &Arc<Checked>,
     library: &Library,
     functions: &[FunctionRecord],
 ) -> Result<(Arc<Checked>, Vec<String>), Problems> {
@@ -26,13 +26,13 @@ pub(crate) fn extended(
 }
 
 fn extend(
-    checked: &Checked,
+    checked: &Arc<Checked>,
     root: &str,
     library: &Library,
     functions: &[FunctionRecord],
     names: &mut Vec<String>,
 ) -> Result<Arc<Checked>, Problems> {
-    let Some(base) = &checked.flow.extends else { return Ok(Arc::new(checked.clone())) };
+    let Some(base) = &checked.flow.extends else { return Ok(Arc::clone(checked)) };
     names.push(base.name.to_string());
     let problem = |message: String| Problem::new(&checked.source, base.at.clone(), message);
     let again = names[..names.len() - 1].contains(&base.name.to_string());
@@ -49,7 +49,7 @@ fn extend(
             let fits = |r: &&FunctionRecord| {
                 r.name == base.name && base.version.as_ref().is_none_or(|version| *version == r.version)
             };
-            let record = functions.iter().filter(fits).max_by_key(|r| crate::plan::numeric(&r.version));
+            let record = functions.iter().filter(fits).max_by_key(|r| r.version.numbers());
             over_function(checked, base, record).map(Arc::new)
         }
     }

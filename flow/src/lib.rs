@@ -21,6 +21,7 @@ mod yaml;
 pub use check::{Checked, check};
 pub use library::Library;
 pub use plan::{
-    Catalogue, Choice, Chosen, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, input_schema, plan,
+    Catalogue, Choice, Chosen, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, data_key, input_schema,
+    plan,
 };
 pub use state::{JobState, PlanError, Refusal, Release, ReleasedJob, RunState, Standing, StepState};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::data::item_key;
 
 /// Most jobs that a step of a plan may have, in all executions of its flow.
-pub const MOST_JOBS: usize = 1_000_000;
+pub const MOST_JOBS: u32 = 1_000_000;
 
 /// All combinations of a matrix whose templates have their values: the axes in order, the last one
 /// varies fastest. What `exclude` names is taken out, what `include` names is added.
@@ -20,7 +20,7 @@ pub fn combinations(
         let Value::Array(values) = list else {
             return Err(format!("matrix: {name} must be a list, this is {}", short(list)));
         };
-        if all.len().saturating_mul(values.len()) > MOST_JOBS {
+        if all.len().saturating_mul(values.len()) > MOST_JOBS as usize {
             return Err(format!("the matrix has more than {MOST_JOBS} combinations"));
         }
         let with = |fields: &Map<String, Value>, value: &Value| {

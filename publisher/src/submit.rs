@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rfx_flow::diagnostic::{Problem, Problems, Source};
 use rfx_flow::model::{DataFile, Place};
-use rfx_flow::{Catalogue, Checked, Choice, Request, check, data, plan};
+use rfx_flow::{Catalogue, Checked, Choice, Request, check, data, data_key, plan};
 use rfx_schemas::encoding::encode;
 use rfx_schemas::fact::Submitted;
 use rfx_schemas::id::RunId;
@@ -97,16 +97,17 @@ pub fn prepare(
     match library.base(checked).map(|base| (base.checked(), base.folder())) {
         Some((Ok(base), folder)) => {
             let folder = folder.map(PathBuf::as_path);
-            given.read(&base.flow.data, "", &base.source, folder, &choices.data);
+            given.read(&base.flow.data, Local::to_string, &base.source, folder, &choices.data);
         }
-        _ => given.read(&checked.flow.data, "", &checked.source, path.parent(), &choices.data),
+        _ => given.read(&checked.flow.data, Local::to_string, &checked.source, path.parent(), &choices.data),
     }
     for used in library.used_by(checked) {
         // What is wrong with it is said by the plan.
-        let Ok(name) = used.checked().map(|used| &used.flow.name) else { continue };
+        let Ok(flow) = used.checked().map(|used| &used.flow) else { continue };
         let owner = used.checked().ok().and_then(|used| library.base(used)).unwrap_or(used);
         let (Ok(owner), Some(folder)) = (owner.checked(), owner.folder()) else { continue };
-        given.read(&owner.flow.data, &format!("{name}:"), &owner.source, Some(folder), &BTreeMap::new());
+        let key = |set: &Local| data_key(flow, set);
+        given.read(&owner.flow.data, key, &owner.source, Some(folder), &BTreeMap::new());
     }
     let Given { mut sets, blobs, problems } = given;
     let data_is_wrong = !problems.is_empty();
@@ -147,7 +148,7 @@ impl Given {
     fn read(
         &mut self,
         declared: &[(Local, DataFile)],
-        prefix: &str,
+        key: impl Fn(&Local) -> String,
         source: &Source,
         folder: Option<&Path>,
         chosen: &BTreeMap<String, PathBuf>,
@@ -159,7 +160,7 @@ impl Given {
             match data_set(chosen.unwrap_or(&beside), place) {
                 Ok((set, value, big)) => {
                     self.blobs.extend(big);
-                    self.sets.insert(format!("{prefix}{name}"), (set, value));
+                    self.sets.insert(key(name), (set, value));
                 }
                 Err(problem) => self.problems.push(problem),
             }

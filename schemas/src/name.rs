@@ -175,6 +175,11 @@ impl Function {
 }
 
 impl Version {
+    /// Its numbers, by which versions are ordered: 10 comes after 9.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.0.split('.').map(|number| number.parse().unwrap_or(u64::MAX)).collect()
+    }
+
     /// The version as one NATS token: its dots are written `/`.
     pub fn token(&self) -> String {
         self.0.replace('.', "/")

@@ -7,6 +7,8 @@ use rfx_schemas::verdict::Verdict;
 use rfx_tests::eventually;
 use rfx_tests::world::{World, outcomes_by_attempt};
 
+use crate::faults::{killed_and_resumed, killed_with_serve_up};
+
 const HOSTS: usize = 60;
 
 /// A fleet whose hosts are each registered by a composite: set up, worked on, torn down.
@@ -69,31 +71,12 @@ fn assert_torn_down(report: &Report) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_killed_midway_is_replaced_by_a_resident_publisher() {
-    let mut world = World::new().await;
-    let flow = fleet(&world);
-    let transport = world.transport().await;
-    let _worker = world.worker(["--slots", "8"]).await;
-    let serve = world.start("rfx-publish", ["serve"]);
-    serve.printed("standing by").await;
-    let client = world.start("rfx-publish", ["run", &flow]);
-    world.verdicts(&transport, 100).await;
-    client.crash();
-    eventually("the run ends", async || transport.runs().await.ok()?.last()?.finished.clone()).await;
-    assert_whole(&world.report("latest").await);
+    assert_whole(&killed_with_serve_up(fleet).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_killed_midway_is_followed_by_resume() {
-    let mut world = World::new().await;
-    let flow = fleet(&world);
-    let transport = world.transport().await;
-    let _worker = world.worker(["--slots", "8"]).await;
-    let client = world.start("rfx-publish", ["run", &flow]);
-    let run = world.verdicts(&transport, 100).await;
-    client.crash();
-    let ran = world.publish(["resume", &run]).await;
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert_whole(&world.report(&run).await);
+    assert_whole(&killed_and_resumed(fleet).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

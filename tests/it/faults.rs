@@ -58,8 +58,8 @@ async fn a_killed_worker_costs_no_verdict() {
     assert!(report.anomalies.redelivered > 0, "what the killed worker held was handed over again");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_driver_is_replaced_by_a_resident_publisher() {
+/// Runs a flow whose client is killed midway while a resident publisher is up; how the run ended.
+pub async fn killed_with_serve_up(flow: impl FnOnce(&World) -> String) -> Report {
     let mut world = World::new().await;
     let flow = flow(&world);
     let transport = world.transport().await;
@@ -70,11 +70,11 @@ async fn a_killed_driver_is_replaced_by_a_resident_publisher() {
     world.verdicts(&transport, 100).await;
     client.crash();
     eventually("the run ends", async || transport.runs().await.ok()?.last()?.finished.clone()).await;
-    assert_whole(&world.report("latest").await);
+    world.report("latest").await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_without_a_driver_is_resumed() {
+/// Runs a flow whose client is killed midway, and resumes it; how the run ended.
+pub async fn killed_and_resumed(flow: impl FnOnce(&World) -> String) -> Report {
     let mut world = World::new().await;
     let flow = flow(&world);
     let transport = world.transport().await;
@@ -84,7 +84,17 @@ async fn a_run_without_a_driver_is_resumed() {
     client.crash();
     let ran = world.publish(["resume", &run]).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert_whole(&world.report(&run).await);
+    world.report(&run).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_driver_is_replaced_by_a_resident_publisher() {
+    assert_whole(&killed_with_serve_up(flow).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_driver_is_resumed() {
+    assert_whole(&killed_and_resumed(flow).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

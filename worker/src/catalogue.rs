@@ -55,9 +55,7 @@ impl Functions {
     fn add(&mut self, name: Function, served: Served) {
         let all = self.by_name.entry(name).or_default();
         all.push(served);
-        all.sort_by_key(|s| {
-            s.version.as_str().split('.').map(|n| n.parse().unwrap_or(u64::MAX)).collect::<Vec<u64>>()
-        });
+        all.sort_by_key(|s| s.version.numbers());
     }
 }
 

@@ -57,22 +57,8 @@ pub const STEP: [&str; 24] = [
 pub const CALL_ONLY: [&str; 9] =
     ["until", "expect_failure", "retry", "timeout", "queue_timeout", "queue", "secrets", "state", "batch"];
 
-/// Keys of a flow that extends another one.
-pub const EXTENDING: [&str; 13] = [
-    "flow",
-    "description",
-    "version",
-    "owner",
-    "tags",
-    "labels",
-    "extends",
-    "inputs",
-    "target",
-    "defaults",
-    "gate",
-    "deadline",
-    "$schema",
-];
+/// Keys of a flow that one which extends another takes over from it, and has not itself.
+pub const TAKEN_OVER: [&str; 6] = ["data", "setup", "steps", "on_failure", "teardown", "outputs"];
 
 /// Keys of `retry`.
 pub const RETRY: [&str; 5] = ["max_attempts", "backoff", "max_backoff", "on", "lost"];

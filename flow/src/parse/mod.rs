@@ -101,7 +101,7 @@ impl Reader<'_> {
         flow.about = self.about(fields);
         if let Some((_, node)) = fields.get("extends") {
             flow.extends = self.uses(node);
-            for (name, (key, _)) in fields.iter().filter(|(name, _)| !keys::EXTENDING.contains(name)) {
+            for (name, (key, _)) in fields.iter().filter(|(name, _)| keys::TAKEN_OVER.contains(name)) {
                 let message = format!("a flow that extends another one takes no {name}");
                 let help =
                     "it takes the steps over; it may change defaults of inputs, target, defaults, gate";

@@ -10,10 +10,8 @@ use rfx_schemas::name::Local;
 use super::{Fields, Reader};
 use crate::diagnostic::{Problem, did_you_mean};
 use crate::model::{At, Place, Use};
+use crate::over::MOST_JOBS;
 use crate::yaml::{Key, Kind, Node};
-
-/// The highest count that a key takes: as many jobs as a step may have.
-const MOST: u32 = 1_000_000;
 
 impl Reader<'_> {
     pub(super) fn problem(&mut self, at: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
@@ -130,7 +128,7 @@ impl Reader<'_> {
     pub(super) fn whole(&mut self, node: &Node, least: u32) -> Option<u32> {
         let number = match &node.kind {
             Kind::Number(n) => {
-                n.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (least..=MOST).contains(n))
+                n.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (least..=MOST_JOBS).contains(n))
             }
             _ => None,
         };
@@ -139,7 +137,7 @@ impl Reader<'_> {
                 Kind::Number(n) => n.to_string(),
                 _ => node.what().to_owned(),
             };
-            let message = format!("expected a whole number from {least} to {MOST}, got {what}");
+            let message = format!("expected a whole number from {least} to {MOST_JOBS}, got {what}");
             self.problem(node.at.clone(), message, format!("write one: {}", least.max(3)));
         }
         number

@@ -20,7 +20,7 @@ impl Edges<'_> {
         match path.names[0].as_str() {
             "inputs" => Some((self.input(name?), 2)),
             "data" => Some((self.data(name?), 2)),
-            "target" | "run" => Some((Type::text(), 2)),
+            "target" | "run" => name.map(|_| (Type::text(), 2)),
             "item" | "items" => {
                 let item = job.item.clone()?;
                 Some((if job.batch { Type::list_of(item) } else { item }, 1))

@@ -10,17 +10,17 @@ use rfx_schemas::rules::Until;
 use serde_json::{Value, json};
 
 use super::edges::Facing;
-use super::place::Over;
+use super::place::Overlay;
 use super::planned::{about, bare, planned, sub_flow};
-use super::{Planner, QUEUE_TIMEOUT, TIMEOUT};
+use super::{Planner, QUEUE_TIMEOUT, TIMEOUT, data_key};
 use crate::check::Checked;
 use crate::diagnostic::Problem;
 use crate::extend::extended;
-use crate::model::{Place, Step};
+use crate::model::{Over, Place, Step};
 use crate::parse::keys;
 
 /// Most steps that a plan may have, all flows laid out.
-const MOST: usize = 20_000;
+const MOST_STEPS: usize = 20_000;
 
 /// A flow that is being laid out.
 pub(super) struct Layer {
@@ -29,7 +29,7 @@ pub(super) struct Layer {
     pub parent: Option<u32>,
     /// What the command line may call that, the widest first.
     names: Vec<String>,
-    over: Over,
+    overlay: Overlay,
     /// Inputs that are known before the run.
     pub known: BTreeMap<String, Value>,
     /// Data sets: under which name the plan has them.
@@ -59,10 +59,10 @@ impl Planner<'_> {
     fn root_layer(&self, inputs: &BTreeMap<String, Value>, run: RunId) -> Layer {
         let flow = &self.root.flow;
         Layer {
-            checked: Arc::new(self.root.clone()),
+            checked: Arc::clone(self.root),
             parent: None,
             names: Vec::new(),
-            over: Over::default(),
+            overlay: Overlay::default(),
             known: inputs.clone(),
             data: flow.data.iter().map(|(name, _)| (name.to_string(), name.to_string())).collect(),
             times: Some(1),
@@ -107,8 +107,8 @@ impl Planner<'_> {
             let step = bare(local, does);
             let step = PlannedStep { with: Value::Object(with.collect()), keep_output, ..step };
             let parent = self.push(step);
-            let over = Over { each: Some(group), ..Over::default() };
-            self.lay(&Layer { parent: Some(parent), names: vec![name.clone()], over, ..base });
+            let overlay = Overlay { each: Some(group), ..Overlay::default() };
+            self.lay(&Layer { parent: Some(parent), names: vec![name.clone()], overlay, ..base });
             outputs.insert(name.clone(), json!(format!("${{{{ steps.{name}.output }}}}")));
         }
         if self.root.flow.outputs.is_empty() {
@@ -125,8 +125,8 @@ impl Planner<'_> {
 
     fn lay(&mut self, layer: &Layer) {
         let flow = &layer.checked.flow;
-        if self.steps.len() + flow.steps.len() > MOST {
-            let message = format!("the plan has more than {MOST} steps");
+        if self.steps.len() + flow.steps.len() > MOST_STEPS {
+            let message = format!("the plan has more than {MOST_STEPS} steps");
             let problem = Problem::new(&layer.checked.source, flow.at.clone(), message);
             self.problems
                 .push(problem.help("a step with each stands for many jobs; flows inside flows multiply"));
@@ -150,12 +150,12 @@ impl Planner<'_> {
     /// Lays out a step. Where it stands in the plan, and what it takes and gives.
     fn step(&mut self, layer: &Layer, at: usize) -> (Option<u32>, Facing) {
         let step = &layer.checked.flow.steps[at];
-        let names = names(&layer.names, step, layer.over.each.is_some());
+        let names = names(&layer.names, step, layer.overlay.each.is_some());
         for name in &names {
             self.places.insert(name.clone());
         }
         let count = self.count(layer, step);
-        if let (crate::model::Over::Matrix((place, _)), Some(0)) = (&step.over, count) {
+        if let (Over::Matrix((place, _)), Some(0)) = (&step.over, count) {
             let problem =
                 Problem::new(&layer.checked.source, place.clone(), "the matrix has no combinations");
             self.problems.push(problem.label("nothing is left").help("exclude less, or take the step out"));
@@ -215,7 +215,7 @@ impl Planner<'_> {
         times: Option<u64>,
     ) -> (Option<u32>, Facing) {
         let (flow, step) = (&layer.checked.flow, &layer.checked.flow.steps[at]);
-        let wanted = self.wanted(&layer.checked, step, &layer.over, names);
+        let wanted = self.wanted(&layer.checked, step, &layer.overlay, names);
         let Some(placed) = self.place(&layer.checked, step, wanted) else { return (None, Facing::default()) };
         let all = self.catalogue.functions.iter().filter(|r| r.name == step.uses.name);
         let record = all
@@ -262,7 +262,7 @@ impl Planner<'_> {
             let help = format!("say {key} on the steps inside it");
             self.problems.push(problem.and(step.uses.at.clone(), "a flow").help(help));
         }
-        if let crate::model::Over::For(_) = step.over {
+        if let Over::For(_) = step.over {
             let message = format!("{} is a flow, and is not repeated for a time", step.uses.name);
             let problem = problem(step.key("repeat"), message).label("only for a function");
             self.problems
@@ -273,17 +273,15 @@ impl Planner<'_> {
             let problem = problem(step.uses.at.clone(), message);
             self.problems.push(problem.help("let it take them as inputs"));
         }
-        let data = |(name, _): &(rfx_schemas::name::Local, _)| {
-            (name.to_string(), format!("{}:{name}", inner.flow.name))
-        };
-        let data: BTreeMap<_, _> = inner.flow.data.iter().map(data).collect();
+        let keys = inner.flow.data.iter().map(|(name, _)| (name.to_string(), data_key(&inner.flow, name)));
+        let data: BTreeMap<_, _> = keys.collect();
         let does = Does::Flow(sub_flow(&inner, extends, data.clone()));
         let about = about(step, &inner.flow, None);
         let parent = self.push(planned(layer, at, does, times, about));
-        let over = Over {
-            defaults: outer.flow.defaults.place.overlaid(&layer.over.defaults),
-            callers: step.place.overlaid(&layer.over.callers),
-            each: layer.over.each.clone(),
+        let overlay = Overlay {
+            defaults: outer.flow.defaults.place.overlaid(&layer.overlay.defaults),
+            callers: step.place.overlaid(&layer.overlay.callers),
+            each: layer.overlay.each.clone(),
         };
         let facing = Facing::of_flow(&inner.flow);
         let mut chain = layer.chain.clone();
@@ -292,7 +290,7 @@ impl Planner<'_> {
             checked: inner,
             parent: Some(parent),
             names,
-            over,
+            overlay,
             known: BTreeMap::new(),
             data,
             times,

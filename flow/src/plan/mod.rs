@@ -13,6 +13,7 @@ mod planned;
 mod select;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rfx_schemas::id::RunId;
@@ -25,9 +26,8 @@ use crate::check::Checked;
 use crate::diagnostic::{Problem, Problems, Source, did_you_mean};
 use crate::extend::extended;
 use crate::library::Library;
-use crate::model::{At, Place};
+use crate::model::{At, Flow, Place};
 pub use edges::input_schema;
-pub(crate) use place::numeric;
 pub use select::{Choice, Chosen};
 
 /// Longest time that an attempt may run unless someone says otherwise.
@@ -51,8 +51,14 @@ pub struct Request {
     /// `--only` and `--skip`.
     pub choice: Choice,
     /// Data sets, already read: the flow's own and `--data NAME=FILE` by their names, those of other
-    /// flows as `flow:name`.
+    /// flows by [`data_key`].
     pub data: BTreeMap<String, (DataSet, Value)>,
+}
+
+/// Under which name a plan has a data set of a flow that is used as a function.
+pub fn data_key(flow: &Flow, set: &Local) -> String {
+    let version = flow.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+    format!("{}{version}:{set}", flow.name)
 }
 
 /// A group that has live workers.
@@ -90,7 +96,7 @@ pub fn plan(
     request: &Request,
     catalogue: &Catalogue,
 ) -> Result<Plan, Problems> {
-    let (checked, extends) = extended(checked, library, &catalogue.functions)?;
+    let (checked, extends) = extended(&Arc::new(checked.clone()), library, &catalogue.functions)?;
     let mut planner = Planner {
         root: &checked,
         library,
@@ -132,7 +138,7 @@ pub fn plan(
 }
 
 struct Planner<'a> {
-    root: &'a Checked,
+    root: &'a Arc<Checked>,
     library: &'a Library,
     request: &'a Request,
     catalogue: &'a Catalogue,

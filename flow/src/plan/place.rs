@@ -12,7 +12,7 @@ use crate::model::{Place, Step};
 
 /// What is laid over a step's own `where`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Over {
+pub(super) struct Overlay {
     /// Defaults of the flows around it, the outermost last: for what its own flow leaves open.
     pub defaults: Place,
     /// What the callers say, the outermost last: they win.
@@ -30,10 +30,16 @@ pub(super) struct Placed {
 impl Planner<'_> {
     /// What applies to a step: defaults, the nearest last, its own `where`, its callers', then the command
     /// line, key by key. `names` are what the command line may call it, the widest first.
-    pub(super) fn wanted(&self, checked: &Checked, step: &Step, over: &Over, names: &[String]) -> Place {
-        let defaults = over.defaults.overlaid(&checked.flow.defaults.place);
-        let mut own = defaults.overlaid(&step.place).overlaid(&over.callers);
-        if let Some(group) = over.each.as_ref().filter(|_| own == Place::default()) {
+    pub(super) fn wanted(
+        &self,
+        checked: &Checked,
+        step: &Step,
+        overlay: &Overlay,
+        names: &[String],
+    ) -> Place {
+        let defaults = overlay.defaults.overlaid(&checked.flow.defaults.place);
+        let mut own = defaults.overlaid(&step.place).overlaid(&overlay.callers);
+        if let Some(group) = overlay.each.as_ref().filter(|_| own == Place::default()) {
             own.group = Some(group.clone());
         }
         let all = |named: bool| self.request.places.iter().filter(move |(s, _)| s.is_some() == named);
@@ -75,7 +81,7 @@ impl Planner<'_> {
     ) -> Option<Placed> {
         let mut versions: Vec<_> =
             serving.iter().filter(|r| r.group == group).map(|r| r.version.clone()).collect();
-        versions.sort_by_key(numeric);
+        versions.sort_by_key(Version::numbers);
         match &step.uses.version {
             Some(version) if versions.is_empty() || versions.contains(version) => {
                 Some(Placed { group, version: Some(version.clone()) })
@@ -145,9 +151,4 @@ impl Planner<'_> {
 fn fits(wanted: &Place, group: &LiveGroup) -> bool {
     wanted.group.as_ref().is_none_or(|name| *name == group.group)
         && wanted.labels.iter().all(|(k, v)| group.labels.get(k) == Some(v))
-}
-
-/// Orders versions by number, not by text: 10 comes after 9.
-pub(crate) fn numeric(version: &Version) -> Vec<u64> {
-    version.as_str().split('.').map(|part| part.parse().unwrap_or(u64::MAX)).collect()
 }

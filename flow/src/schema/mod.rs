@@ -71,7 +71,7 @@ fn rules(map: &str) -> Value {
     };
     match map {
         "flow" => {
-            let own: Vec<_> = keys::FLOW.into_iter().filter(|key| !keys::EXTENDING.contains(key)).collect();
+            let own = keys::TAKEN_OVER.to_vec();
             json!({
                 "required": ["flow"],
                 "if": { "required": ["extends"] },

@@ -64,7 +64,7 @@ impl RunState {
 
     /// The steps of a phase whose turn has come, in their order.
     fn take_free(&mut self, id: u32, phase: Phase) -> Vec<usize> {
-        let phases = &self.bodies[self.body_of(id)].phases;
+        let phases = &self.bodies[self.body_of(self.frames[&id].of)].phases;
         let frame = self.frames.get_mut(&id).expect("it is being advanced");
         let free = std::mem::take(&mut frame.free);
         let pending = free.into_iter().filter(|local| frame.steps[*local].status == Status::Pending);
@@ -108,7 +108,7 @@ impl RunState {
 
     /// A step has its verdict: something may follow.
     pub(super) fn note_end(&mut self, id: u32, local: usize) {
-        let body = self.body_of(id);
+        let body = self.body_of(self.frames[&id].of);
         self.frames.get_mut(&id).expect("it holds the step").note_end(&self.bodies[body], local);
         self.dirty.insert(id);
     }
@@ -177,7 +177,7 @@ impl RunState {
         if count == 0 {
             return self.skip(id, local, Verdict::Skipped, "its list is empty");
         }
-        if self.steps[step].jobs.len() + count > MOST_JOBS {
+        if self.steps[step].jobs.len() + count > MOST_JOBS as usize {
             let reason = format!("the step has more than {MOST_JOBS} jobs");
             return self.skip(id, local, Verdict::Error, &reason);
         }

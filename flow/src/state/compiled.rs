@@ -200,7 +200,7 @@ impl RunState {
 
     fn whole(&self, frame: u32, variable: &str) -> Vec<(String, Value)> {
         match variable {
-            "inputs" => BTreeMap::clone(&self.frames[&frame].inputs).into_iter().collect(),
+            "inputs" => self.frames[&frame].inputs.clone().into_iter().collect(),
             "target" => self.plan.target.iter().map(|(k, v)| (k.clone(), json!(v))).collect(),
             "data" => {
                 let composite = self.frames[&frame].of.map(|(step, _)| &self.plan.steps[step as usize]);

@@ -60,7 +60,7 @@ pub(super) struct Frame {
     /// The job that it is: of which step, and which of its jobs; none for the run itself.
     pub of: Option<(u32, u32)>,
     /// Its inputs.
-    pub inputs: Arc<BTreeMap<String, Value>>,
+    pub inputs: BTreeMap<String, Value>,
     /// What people call it.
     pub key: Option<Box<str>>,
     /// Whether it undoes something: it runs on when the run is ended early.
@@ -87,7 +87,7 @@ impl Frame {
         let instance = |waits: &u32| Instance { waits: *waits, ..Instance::default() };
         Self {
             of,
-            inputs: Arc::new(inputs),
+            inputs,
             key: None,
             undo: false,
             steps: body.needs.iter().map(instance).collect(),

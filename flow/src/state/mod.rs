@@ -274,12 +274,12 @@ impl RunState {
 
     /// The steps of the flow that a frame executes.
     fn body(&self, frame: &Frame) -> &Body {
-        &self.bodies[frame.of.map_or(self.plan.steps.len(), |(step, _)| step as usize)]
+        &self.bodies[self.body_of(frame.of)]
     }
 
-    /// The place of those steps among the flows of the plan.
-    fn body_of(&self, frame: u32) -> usize {
-        self.frames[&frame].of.map_or(self.plan.steps.len(), |(step, _)| step as usize)
+    /// The place among the flows of the plan of that which such an execution has.
+    fn body_of(&self, of: Option<(u32, u32)>) -> usize {
+        of.map_or(self.plan.steps.len(), |(step, _)| step as usize)
     }
 
     /// The position in the plan of a frame's step.

@@ -66,7 +66,7 @@ impl RunState {
     ) {
         let id = self.next_frame;
         self.next_frame += 1;
-        let body = &self.bodies[of.map_or(self.plan.steps.len(), |(step, _)| step as usize)];
+        let body = &self.bodies[self.body_of(of)];
         let mut frame = Frame::new(body, of, inputs);
         (frame.key, frame.undo) = (key, undo);
         self.frames.insert(id, frame);

@@ -127,3 +127,22 @@ fn jobs_are_counted_where_lists_are_known_before_the_run() {
     assert_eq!(jobs, [Some(3), Some(2), None, Some(2), Some(2), Some(2), None]);
     assert!(matches!(plan.steps[6].over, Over::For(_)));
 }
+
+#[test]
+fn the_target_as_a_whole_is_a_map() {
+    let mut library = Library::default();
+    let inner = "flow: inner\ninputs: { all: { type: object } }\nsteps:\n  a: { uses: f.any }\n";
+    library.add(Source::new("inner.yaml", inner), None);
+    let text = "flow: x\ntarget: { api: \"http://a\" }\nsteps:\n  a: { uses: inner, with: { all: \"${{ target }}\" } }\n";
+    let planned = plan(&checked(text), &library, run(), &Request::default(), &places());
+    planned.unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+#[test]
+fn versions_of_a_flow_have_data_of_their_own() {
+    let flow = |version: &str| {
+        checked(&format!("flow: x\nversion: {version}\nsteps:\n  a: {{ uses: f.any }}\n")).flow
+    };
+    let set = "hosts".parse().expect("a name");
+    assert_ne!(rfx_flow::data_key(&flow("1"), &set), rfx_flow::data_key(&flow("2"), &set));
+}
