@@ -10,7 +10,7 @@ use crate::id::{Attempt, JobId, RunId};
 use crate::name::{Function, Version};
 use crate::payload::Payload;
 use crate::plan::Phase;
-use crate::rules::ExpectFailure;
+use crate::rules::{ExpectFailure, Isolation};
 use crate::stamp::{Stamp, micros};
 use crate::trace::TraceContext;
 
@@ -52,6 +52,9 @@ pub struct JobMessage {
     /// The system under test.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub target: BTreeMap<String, String>,
+    /// In what process to execute it, whatever the function and its pool say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Longest time that an attempt may run.
     #[serde(with = "micros")]
     pub timeout: Duration,

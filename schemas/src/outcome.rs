@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Attempt, JobId};
 use crate::name::{Group, Member};
-use crate::payload::Payload;
+use crate::payload::{BlobRef, Payload};
 use crate::stamp::Stamp;
 use crate::verdict::OutcomeKind;
 
@@ -54,6 +54,50 @@ pub struct Outcome {
     /// Digest of the code that ran, as its worker announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Files that it left, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+    /// What it read of the shared state, each key as it was the first time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<StateRead>,
+}
+
+/// A file that an attempt left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its name, unique in the attempt; no path.
+    pub name: String,
+    /// Its media type, such as `text/html`.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where its bytes are: always a blob, since they need not be JSON.
+    pub content: BlobRef,
+}
+
+/// A key of the shared state as an attempt saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StateRead {
+    /// The key, as the function named it.
+    pub key: String,
+    /// Whose state: of the run, or of the flow over its runs.
+    pub scope: StateScope,
+    /// Its revision; 0 when it was not there.
+    pub revision: u64,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Payload>,
+}
+
+/// How long shared state lives, and who shares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateScope {
+    /// The jobs of one run.
+    #[default]
+    Run,
+    /// All runs of a flow.
+    Flow,
 }
 
 /// One recorded comparison.

@@ -11,7 +11,7 @@ use crate::gate::{Allowance, Gate};
 use crate::input::InputRule;
 use crate::name::{Function, Group, Local, Queue, Version};
 use crate::payload::Payload;
-use crate::rules::{ExpectFailure, Retry, Until};
+use crate::rules::{ExpectFailure, Isolation, Retry, Until};
 use crate::stamp::micros;
 
 /// The jobs that a flow gives for one run, written down as steps that unfold into jobs.
@@ -43,6 +43,9 @@ pub struct Plan {
     /// What the verdict asks for besides its jobs' verdicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
+    /// In what process its functions are executed, whatever they and their pools say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// When the whole run must have ended, counted from its submission.
     #[serde(with = "micros")]
     pub deadline: Duration,

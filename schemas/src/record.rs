@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::name::{Function, Group, Member, NameError, Queue, Version};
+use crate::rules::{Isolation, Retry};
 use crate::stamp::Stamp;
 
 /// A function in the catalogue, as its workers announce it.
@@ -33,6 +34,18 @@ pub struct FunctionRecord {
     /// Longest time that an attempt may run, in seconds, unless the flow says otherwise.
     #[serde(default)]
     pub timeout: Option<f64>,
+    /// In what process it is executed, unless the run says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// When it is tried again, unless the flow says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Names of secrets that it needs, whatever the step names besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// Inputs that its author shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Value>,
     /// JSON Schema of its input.
     #[serde(default)]
     pub input: Value,

@@ -63,6 +63,48 @@ pub struct Until {
     pub within: Duration,
 }
 
+/// In what process a function of a pool is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// A process that is kept and takes one attempt at a time, as long as attempts pass.
+    #[default]
+    Warm,
+    /// A process of its own, which ends with the attempt.
+    Fresh,
+    /// A process that executes many attempts at once.
+    Shared,
+}
+
+impl Isolation {
+    /// Every kind, in order.
+    pub const ALL: [Self; 3] = [Self::Warm, Self::Fresh, Self::Shared];
+
+    /// Its word, as people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Fresh => "fresh",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Isolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is no isolation; use warm, fresh or shared"))
+    }
+}
+
 /// How a job is meant to fail. An attempt that does so passes; one that passes has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,10 +10,10 @@ use rfx_schemas::encoding::{Message, decode, encode};
 use rfx_schemas::fact::{Cancelled, Cause, Ended, Finished, Settled, Started, Submitted};
 use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::job::{Job, JobMessage};
-use rfx_schemas::outcome::{Assertion, Failure, Outcome};
+use rfx_schemas::outcome::{Artifact, Assertion, Failure, Outcome, StateRead, StateScope};
 use rfx_schemas::payload::{BlobRef, Json, Payload};
 use rfx_schemas::plan::Phase;
-use rfx_schemas::rules::ExpectFailure;
+use rfx_schemas::rules::{ExpectFailure, Isolation};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::trace::TraceContext;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
@@ -79,6 +79,7 @@ fn job() {
         secrets: vec!["TOKEN".to_owned()],
         scope: Some(inline(&json!({"inputs": {"min": 1}}))),
         target: BTreeMap::from([("api".to_owned(), "http://127.0.0.1:8080".to_owned())]),
+        isolation: Some(Isolation::Fresh),
         timeout: Duration::from_secs(30),
         deadline: at(86_400),
         trace: trace().step(run(), 3),
@@ -118,6 +119,18 @@ fn ended() {
         group: "aws-eu1".parse().expect("a group"),
         deliveries: 2,
         digest: Some("ab".repeat(32)),
+        artifacts: vec![Artifact {
+            name: "page.html".to_owned(),
+            media_type: "text/html".to_owned(),
+            size: 3,
+            content: BlobRef::of(b"big"),
+        }],
+        state: vec![StateRead {
+            key: "tenant".to_owned(),
+            scope: StateScope::Flow,
+            revision: 7,
+            value: Some(inline(&json!("t-1"))),
+        }],
     };
     check("ended", &Ended { outcomes: vec![outcome] });
 }

@@ -105,6 +105,8 @@ pub async fn execute(
         group: site.group.clone(),
         deliveries,
         digest,
+        artifacts: Vec::new(),
+        state: Vec::new(),
     }
 }
 

@@ -48,6 +48,10 @@ fn record(checked: &Checked, text: String, source: String, pool: &str, group: &G
         tags: flow.about.tags.clone(),
         owner: flow.about.owner.clone(),
         timeout: None,
+        isolation: None,
+        retry: None,
+        secrets: Vec::new(),
+        examples: Vec::new(),
         // What it extends says the rest, which may be elsewhere.
         input: if flow.extends.is_some() { Value::Null } else { input_schema(flow) },
         output: json!({"type": "object", "properties": outputs}),

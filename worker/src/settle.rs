@@ -215,6 +215,8 @@ fn lost(site: &Site, job: &Job, deliveries: u64, failure: Failure) -> Outcome {
         group: site.group.clone(),
         deliveries,
         digest: None,
+        artifacts: Vec::new(),
+        state: Vec::new(),
     }
 }
 

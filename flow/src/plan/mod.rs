@@ -133,6 +133,7 @@ pub fn plan(
         steps: planner.steps,
         outputs,
         gate: flow.gate.clone(),
+        isolation: None,
         deadline: flow.deadline.unwrap_or(DEADLINE),
     })
 }

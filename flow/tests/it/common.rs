@@ -75,6 +75,8 @@ pub fn ended(job: &ReleasedJob, kind: OutcomeKind, output: &Value) -> Fact {
         group: "local".parse().expect("a group"),
         deliveries: 1,
         digest: None,
+        artifacts: Vec::new(),
+        state: Vec::new(),
     };
     Fact::Ended(Ended { outcomes: vec![outcome] })
 }
@@ -91,6 +93,10 @@ pub fn some_functions() -> Catalogue {
         tags: Vec::new(),
         owner: None,
         timeout: None,
+        isolation: None,
+        retry: None,
+        secrets: Vec::new(),
+        examples: Vec::new(),
         input,
         output,
         state: state.iter().map(|key| (*key).to_owned()).collect(),

@@ -210,6 +210,8 @@ impl World {
             group: "local".parse().expect("a group"),
             deliveries: 1,
             digest: None,
+            artifacts: Vec::new(),
+            state: Vec::new(),
         };
         self.store(Fact::Ended(Ended { outcomes: vec![outcome] }));
     }

@@ -164,6 +164,7 @@ impl Outbox {
             secrets: call.secrets.clone(),
             scope,
             target: plan.target.clone(),
+            isolation: plan.isolation,
             timeout: call.timeout,
             deadline: recorder.at().after(match phase {
                 Phase::Teardown => plan.deadline + super::TEARDOWN_TIME,
@@ -245,6 +246,8 @@ fn unexecuted(
         group,
         deliveries: 0,
         digest: None,
+        artifacts: Vec::new(),
+        state: Vec::new(),
     }
 }
 
