@@ -6,7 +6,10 @@ A parameter that is named like one of them receives it, unless it has a default:
 
 from __future__ import annotations
 
+import re
+import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 from rfx._errors import UnsupportedTypeError
@@ -85,6 +88,33 @@ def fixture(
     and kept as JSON).
     """
     return (lambda call: Fixture(call, scope)) if call is None else Fixture(call, scope)
+
+
+def fixtures_in(module: types.ModuleType) -> dict[str, Fixture]:
+    """The fixtures that a module defines or imports, by their names there."""
+    return {name: found for name, found in vars(module).items() if isinstance(found, Fixture)}
+
+
+def unavailable(path: Path) -> dict[str, Fixture]:
+    """Stand in for the fixtures of a module that cannot be imported, as far as its text shows their names.
+
+    Without them a function would take its fixtures for input.
+    """
+    names = re.findall(r"^(?:async )?def (\w+)", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return {name: _Unavailable(name, path.name) for name in names}
+
+
+class _Unavailable(Fixture):
+    """A fixture of a module that cannot be imported."""
+
+    def __init__(self, name: str, file: str) -> None:
+        super().__init__(self.resolve, "job")
+        self.name = name
+        self._file = file
+
+    def resolve(self, shared: Mapping[str, Fixture], path: tuple[Fixture, ...] = ()) -> None:
+        """Say so to whoever needs it."""
+        raise UnsupportedTypeError(f"its fixture {self.name} is in {self._file}, which cannot be imported")
 
 
 def find(name: str, owner: Callable[..., Any], shared: Mapping[str, Fixture]) -> Fixture | None:

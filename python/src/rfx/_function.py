@@ -30,6 +30,9 @@ registered: Final[dict[str, list[Function]]] = {}
 refused: Final[dict[str, list[Refused]]] = {}
 """Functions that were refused while a pool was loaded, by module: they cost only themselves."""
 
+loading: Final[set[str]] = set()
+"""Modules that a pool is importing."""
+
 
 class Function:
     """A function of a pool: the callable and what its author said about it."""
@@ -117,10 +120,10 @@ def function(call: Callable[..., Any] | None = None, /, **options: Any) -> Calla
         try:
             registered.setdefault(module, []).append(Function(call, **options))
         except (ValueError, TypeError) as problem:
-            if module not in refused:  # nobody loads a pool: the author is right here
+            if module not in loading:  # the author is right here
                 raise
             name = options.get("name") or f"{module}.{getattr(call, '__name__', call)}"
-            refused[module].append(Refused(str(name), line_of(call), problem))
+            refused.setdefault(module, []).append(Refused(str(name), line_of(call), problem))
         return call
 
     return register if call is None else register(call)
