@@ -162,7 +162,7 @@ def test_a_call_passes_and_its_prints_are_in_the_pipes(worker: Worker) -> None:
 @pytest.mark.parametrize(
     ("function", "kind", "error", "message"),
     [
-        ("m.fails", "failed", "AssertionError", "assert a == 2"),
+        ("m.fails", "failed", "AssertionError", "assert a == 2: a is 1"),
         ("m.says_no", "failed", "Failed", "wrong ids"),
         ("m.skips", "skipped", "Skipped", "not here"),
         ("m.raises", "error", "KeyError", "'deep'"),

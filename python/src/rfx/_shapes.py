@@ -82,7 +82,7 @@ class Text(Shape):
         if type(value) is str:
             try:
                 return self.parse(value)
-            except ValueError:
+            except (ValueError, ArithmeticError):  # a Decimal raises the second
                 pass
         return self.refuse(value, at, problems)
 
@@ -255,8 +255,7 @@ class Object(Shape):
             if name in self.fields:
                 continue
             if self.extra is None:
-                missing = [known for known in self.fields if known not in value]
-                problems.append(Problem((at, name), unexpected(name, missing or list(self.fields))))
+                problems.append(Problem((at, name), unexpected(name, list(self.fields), value)))
             else:
                 bound[name] = self.extra.bind(item, (at, name), problems)
 
