@@ -85,7 +85,10 @@ def test_without_a_version_the_newest_is_called(make_pool: MakePool) -> None:
     [
         (None, 'name = "my-pool"'),
         ('description = "x"', "the name is missing"),
-        ('name = "n"\nmodule = ["a"]', "`module` is not known; use name, description, version, owner, modules, python, requirements"),
+        (
+            'name = "n"\nmodule = ["a"]',
+            "`module` is not known; use name, description, version, owner, modules, python, requirements",
+        ),
         ('name = "A b"', '"A b" is not the name of a pool; use lower-case letters, digits, inner hyphens'),
         ("name = 1", 'name is 1; write a text, such as name = "…"'),
         ('name = "n"\nmodules = "a"', 'modules is \'a\'; write a list such as ["tenants", "apps.push"]'),
