@@ -64,6 +64,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Functions>,
     },
+    /// Call one function, or a flow of a pool, as a run: its output goes to stdout as JSON, the rest to stderr
+    Call(CallArgs),
     /// Print the JSON Schema of flows, for editors
     Schema,
     /// Stay up and drive every run whose own publisher is gone
@@ -171,6 +173,47 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "report")]
     pub detach: bool,
     /// Only the verdict and what did not pass
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// What to call.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// The function, or a flow of a pool: NAME or NAME@VERSION
+    #[arg(value_name = "NAME")]
+    pub function: String,
+    /// Its input: a JSON object, @FILE with one, or - to read one from stdin
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+    /// A field of its input, or one inside as OUTER.INNER=VALUE; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// A part of the system under test; may be repeated
+    #[arg(long, value_name = "NAME=URL")]
+    pub target: Vec<String>,
+    /// Where it runs, by labels: provider=aws
+    #[arg(long = "where", value_name = "LABELS")]
+    pub places: Vec<String>,
+    /// The group in which it runs
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// A secret of the worker to give to it; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub secret: Vec<String>,
+    /// Longest time that it may take, such as 30s
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// A folder whose flows may be called; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub pool: Vec<PathBuf>,
+    /// Write report.json, junit.xml and report.html into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Fail at once when no worker serves it, rather than wait for one
+    #[arg(long)]
+    pub require_workers: bool,
+    /// On stderr only what did not pass
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -1,5 +1,6 @@
 //! The publisher: submits runs, drives them, and answers about them. The only role that publishes jobs.
 
+pub mod call;
 pub mod catalogue;
 pub mod drive;
 pub mod find;

@@ -1,6 +1,7 @@
 //! Tests of the whole, each in a world of its own: a real nats-server, real processes.
 
 mod bad_input;
+mod call;
 mod cases;
 mod composites;
 mod connecting;

@@ -1,5 +1,6 @@
 //! The commands of `rfx-publish`: what each asks for, does, and prints.
 
+mod call;
 mod functions;
 mod plan;
 mod pool;
@@ -49,6 +50,7 @@ pub async fn dispatch(desk: Desk, command: Command) -> Result<u8, Failure> {
         Command::Cancel { run } => run::cancel(desk, &run).await,
         Command::Resume { run, report } => run::resume(desk, &run, report).await,
         Command::Functions { command } => functions::functions(desk, command).await,
+        Command::Call(args) => call::call(desk, args).await,
         Command::Schema => schema::show(),
         Command::Serve => run::serve(desk).await,
     }
