@@ -6,6 +6,7 @@
 pub mod page;
 pub mod schema;
 pub mod search;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 
