@@ -75,18 +75,57 @@ pub enum Command {
 /// Which functions to show.
 #[derive(Debug, Subcommand)]
 pub enum Functions {
-    /// All of them
-    List,
-    /// Those whose name, tags, owner or documentation hold a text
+    /// All of them, or those that fit
+    List(FilterArgs),
+    /// Those whose name, documentation, tags, owner or pool hold some words, the best first
     Search {
-        /// The text
-        text: String,
+        /// The words
+        #[arg(required_unless_present_any = ["tag", "owner", "input_type", "from", "group"])]
+        text: Vec<String>,
+        /// Which of them
+        #[command(flatten)]
+        filter: FilterArgs,
     },
-    /// All about one
+    /// All about one: inputs, output, examples, versions, who serves it, what it last came to
     Show {
-        /// Its dotted name
+        /// Its dotted name, or NAME@VERSION; the newest version otherwise
         name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
+    /// Write the catalogue as one HTML page that needs no server
+    Docs {
+        /// The file, or a folder in which it is index.html
+        #[arg(long, default_value = "functions.html", value_name = "DIR|FILE")]
+        to: PathBuf,
+        /// The functions and flows of a pool's folder, without a server; may be repeated
+        #[arg(long, value_name = "DIR")]
+        pool: Vec<PathBuf>,
+    },
+}
+
+/// Which functions are meant.
+#[derive(Debug, Default, Args)]
+pub struct FilterArgs {
+    /// With this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Of this owner
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+    /// With an input of this type (Host, string, array, date, …), at any depth, or of this name
+    #[arg(long, value_name = "TYPE")]
+    pub input_type: Option<String>,
+    /// From this pool
+    #[arg(long = "pool", id = "from", value_name = "NAME")]
+    pub pool: Option<String>,
+    /// Announced by this group
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A flow and what the run says about it.

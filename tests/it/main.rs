@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod call;
+mod catalogue;
 mod cases;
 mod composites;
 mod connecting;
@@ -14,3 +15,4 @@ mod services;
 mod telemetry;
 mod tidy;
 mod traps;
+mod versions;
