@@ -55,8 +55,7 @@ impl Input {
     }
 
     fn find_places(&mut self, source: &Source, path: &mut Vec<String>, name: Range<usize>, node: &Node) {
-        self.places
-            .insert(path.clone(), Place { source: source.clone(), name, value: node.at.clone() });
+        self.places.insert(path.clone(), Place { source: source.clone(), name, value: node.at.clone() });
         let mut step = |name: String, at: &Range<usize>, inner: &Node| {
             path.push(name);
             self.find_places(source, path, at.clone(), inner);
@@ -95,7 +94,8 @@ impl Input {
             false => as_json.or(as_text),
         };
         self.value = chosen.ok_or_else(|| {
-            let problem = Problem::new(&source, 0..name.len(), format!("{name} is inside of what is no object"));
+            let problem =
+                Problem::new(&source, 0..name.len(), format!("{name} is inside of what is no object"));
             problem.help("set the outer field to an object, or name another one")
         })?;
         let place = Place { source, name: 0..name.len(), value: name.len() + 1..text.len() };
@@ -123,7 +123,8 @@ impl Input {
         let name = shown(path);
         match &mismatch.kind {
             MismatchKind::Missing { expected } => {
-                let problem = Problem::new(&place.source, place.value.clone(), format!("{what} needs {name}"));
+                let problem =
+                    Problem::new(&place.source, place.value.clone(), format!("{what} needs {name}"));
                 let last = path.last().map_or("", String::as_str);
                 problem.label(format!("without {last}")).help(format!("add {last}, {expected}"))
             }
@@ -224,7 +225,8 @@ mod tests {
     #[test]
     fn a_field_is_json_where_the_schema_takes_that_and_text_elsewhere() {
         let mut input = Input::empty("t.f");
-        for text in ["version=1.10", "on=true", "host.name=web-1", "host.cpus=4", "hosts=[{\"name\": \"a\"}]"] {
+        for text in ["version=1.10", "on=true", "host.name=web-1", "host.cpus=4", "hosts=[{\"name\": \"a\"}]"]
+        {
             input.set(text, &schema()).expect(text);
         }
         input.check("t.f", &schema()).expect("it fits");

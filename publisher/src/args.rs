@@ -66,6 +66,18 @@ pub enum Command {
     },
     /// Call one function, or a flow of a pool, as a run: its output goes to stdout as JSON, the rest to stderr
     Call(CallArgs),
+    /// Begin a project: a pool with a function and its test, and a flow that uses it
+    Init {
+        /// The folder, which is made
+        #[arg(default_value = ".", value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Begin a function or a flow in the project around
+    New {
+        /// Which
+        #[command(subcommand)]
+        what: New,
+    },
     /// Print the JSON Schema of flows, for editors
     Schema,
     /// Stay up and drive every run whose own publisher is gone
@@ -214,6 +226,24 @@ pub struct RunArgs {
     /// Only the verdict and what did not pass
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// What to begin.
+#[derive(Debug, Subcommand)]
+pub enum New {
+    /// A function in a module of its own, with a unit test
+    Function {
+        /// Its dotted name: MODULE.FUNCTION
+        name: String,
+        /// The pool's folder [default: the nearest one]
+        #[arg(long, value_name = "DIR")]
+        pool: Option<PathBuf>,
+    },
+    /// A flow, in the folder flows
+    Flow {
+        /// Its name
+        name: String,
+    },
 }
 
 /// What to call.

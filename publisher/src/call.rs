@@ -191,7 +191,8 @@ mod tests {
     fn what_looks_like_a_template_is_handed_on_as_it_is() {
         let mut input = Input::empty("t.double");
         input.set("n=${{ 1 + 1 }}", &Value::Null).expect("set");
-        let call = Call { target: [("api".to_owned(), "http://here".to_owned())].into(), ..call("t.double@9") };
+        let call =
+            Call { target: [("api".to_owned(), "http://here".to_owned())].into(), ..call("t.double@9") };
         let prepared = call.prepare(input, Choices::default(), &catalogue()).expect("a plan");
         assert_eq!(prepared.plan.flow, "call.t.double");
         assert_eq!(prepared.plan.inputs[INPUT], json!({"n": "${{ 1 + 1 }}"}));

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod drive;
 pub mod find;
 pub mod progress;
+pub mod scaffold;
 pub mod serve;
 mod shelf;
 pub mod submit;

@@ -52,7 +52,10 @@ async fn json(world: &World, args: &[&str]) -> Value {
 
 fn names(found: &Value) -> Vec<String> {
     let all = found["functions"].as_array().expect("a list").iter();
-    all.map(|one| format!("{}@{}", one["name"].as_str().expect("a name"), one["version"].as_str().expect("one"))).collect()
+    all.map(|one| {
+        format!("{}@{}", one["name"].as_str().expect("a name"), one["version"].as_str().expect("one"))
+    })
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +140,9 @@ async fn the_catalogue_is_a_page_with_a_server_and_without() {
     let offline = world.publish(["functions", "docs", "--pool", &pool, "--to", "site/"]).await;
     assert_eq!((offline.code, offline.stdout.as_str()), (0, "site/index.html\n"), "{}", offline.stderr);
     let page = std::fs::read_to_string(world.dir().join("site/index.html")).expect("the page");
-    for part in ["id=\"hosts.register@2\"", "id=\"hosts.both@1\"", "href=\"#hosts.register@1\"", "nowhere_at_all"] {
+    for part in
+        ["id=\"hosts.register@2\"", "id=\"hosts.both@1\"", "href=\"#hosts.register@1\"", "nowhere_at_all"]
+    {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("rfx.noop"), "what every worker has is not the pool's");

@@ -2,8 +2,8 @@
 
 mod bad_input;
 mod call;
-mod catalogue;
 mod cases;
+mod catalogue;
 mod composites;
 mod connecting;
 mod docs;
@@ -11,6 +11,7 @@ mod faults;
 mod flow;
 mod plan;
 mod roles;
+mod scaffold;
 mod services;
 mod telemetry;
 mod tidy;

@@ -23,7 +23,8 @@ async fn two_versions_serve_one_flow_and_each_outcome_says_which_code_ran() {
          \x20 new: { uses: t.times@2, with: { n: 5 }, expect: output == 15 }\n\
          \x20 any: { uses: t.times, with: { n: 5 }, expect: output == 15 }\n",
     );
-    let (old, new) = (world.dir().join("old").display().to_string(), world.dir().join("new").display().to_string());
+    let (old, new) =
+        (world.dir().join("old").display().to_string(), world.dir().join("new").display().to_string());
     let flow = flow.display().to_string();
     let checked = world.publish(["check", &flow, "--pool", &old, "--pool", &new]).await;
     assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);

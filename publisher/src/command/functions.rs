@@ -123,7 +123,8 @@ fn unknown(text: &str, entries: &[Entry], broken: &[BrokenModule]) -> String {
     let mut help = did_you_mean(text, entries.iter().map(|entry| entry.record.name.as_str()))
         .unwrap_or_else(|| "rfx-publish functions lists what there is".to_owned());
     if !broken.is_empty() {
-        let named: Vec<_> = broken.iter().map(|b| format!("{} of pool {}: {}", b.module, b.pool, b.error)).collect();
+        let named: Vec<_> =
+            broken.iter().map(|b| format!("{} of pool {}: {}", b.module, b.pool, b.error)).collect();
         help.push_str(&format!("; it may be in a module that does not import: {}", named.join("; ")));
     }
     help

@@ -22,9 +22,7 @@ use rfx_transport::facts::Scope;
 use rfx_transport::run::Loaded;
 
 use super::plan::{choices, load_catalogue};
-use super::{
-    Desk, color, color_of_errors, drive_failure, find_failure, submit_failure, write_report,
-};
+use super::{Desk, color, color_of_errors, drive_failure, find_failure, submit_failure, write_report};
 use crate::args::RunArgs;
 
 /// How a run is watched.

@@ -18,7 +18,9 @@ const TEXT_LIMIT: usize = 16 * 1024;
 
 /// The page; `from` says where the catalogue comes from.
 pub fn page(entries: &[Entry], broken: &[BrokenModule], from: &str) -> String {
-    Page::of(entries, broken, from).render().expect("rendering to memory fails only if a field's Display does")
+    Page::of(entries, broken, from)
+        .render()
+        .expect("rendering to memory fails only if a field's Display does")
 }
 
 /// What the template shows. All texts are plain, and escaped by the template engine.
@@ -75,8 +77,11 @@ impl Page {
         let line = |text: &str| text::one_line(text, MESSAGE_LIMIT);
         let broken = broken.iter().map(|module| {
             let source = module.source.as_deref().unwrap_or(&module.module);
-            (line(&format!("{} of pool {}", source, module.pool)), line(&module.error),
-                text::shorten(&module.traceback, TEXT_LIMIT))
+            (
+                line(&format!("{} of pool {}", source, module.pool)),
+                line(&module.error),
+                text::shorten(&module.traceback, TEXT_LIMIT),
+            )
         });
         let mut functions: Vec<View> = entries.iter().map(|entry| View::of(entry, entries)).collect();
         for at in 1..functions.len() {
@@ -139,7 +144,11 @@ impl RowView {
 }
 
 fn gives(output: &Value) -> String {
-    if output.is_null() { String::new() } else { text::one_line(&schema::kind(output, output), MESSAGE_LIMIT) }
+    if output.is_null() {
+        String::new()
+    } else {
+        text::one_line(&schema::kind(output, output), MESSAGE_LIMIT)
+    }
 }
 
 /// What the author says besides, label by label.
@@ -162,7 +171,9 @@ pub fn facts(entry: &Entry) -> Vec<(&'static str, String)> {
         ("State", some(&record.state.join(", "))),
         ("Digest", record.digest.as_deref().map(short).map(str::to_owned)),
     ];
-    all.into_iter().filter_map(|(label, value)| Some((label, text::one_line(&value?, MESSAGE_LIMIT)))).collect()
+    all.into_iter()
+        .filter_map(|(label, value)| Some((label, text::one_line(&value?, MESSAGE_LIMIT))))
+        .collect()
 }
 
 /// The first digits of a digest, enough to tell two apart.
@@ -267,7 +278,9 @@ mod tests {
         for wrong in ["src=\"", "href=\"http", "@import", "url(", "<img", "<b>bold", "alert('", "\u{1b}"] {
             assert!(!page.contains(wrong), "{wrong:?}");
         }
-        for anchor in ["id=\"devices.populate@1\"", "id=\"devices.populate@2\"", "href=\"#devices.populate@1\""] {
+        for anchor in
+            ["id=\"devices.populate@1\"", "id=\"devices.populate@2\"", "href=\"#devices.populate@1\""]
+        {
             assert!(page.contains(anchor), "{anchor}");
         }
     }

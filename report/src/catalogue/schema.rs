@@ -136,7 +136,8 @@ fn joined(words: impl Iterator<Item = String>) -> String {
 
 /// The name of a shape: what a reference ends with, else its title.
 fn name_of(schema: &Value) -> Option<&str> {
-    let referred = schema["$ref"].as_str().and_then(|to| to.rsplit('/').next()).filter(|name| !name.is_empty());
+    let referred =
+        schema["$ref"].as_str().and_then(|to| to.rsplit('/').next()).filter(|name| !name.is_empty());
     referred.or_else(|| schema["title"].as_str().filter(|_| schema["type"] == "object"))
 }
 
@@ -144,9 +145,10 @@ fn name_of(schema: &Value) -> Option<&str> {
 pub fn takes(schema: &Value, wanted: &str) -> bool {
     let mut seen = Vec::new();
     let properties = resolve(schema, schema)["properties"].as_object();
-    properties.into_iter().flatten().any(|(name, field)| {
-        name.eq_ignore_ascii_case(wanted) || is_of(schema, field, wanted, &mut seen)
-    })
+    properties
+        .into_iter()
+        .flatten()
+        .any(|(name, field)| name.eq_ignore_ascii_case(wanted) || is_of(schema, field, wanted, &mut seen))
 }
 
 fn is_of<'a>(root: &'a Value, schema: &'a Value, wanted: &str, seen: &mut Vec<&'a str>) -> bool {
@@ -155,7 +157,8 @@ fn is_of<'a>(root: &'a Value, schema: &'a Value, wanted: &str, seen: &mut Vec<&'
         return true;
     }
     let kinds = &schema["type"];
-    if fits(kinds.as_str()) || kinds.as_array().is_some_and(|all| all.iter().any(|kind| fits(kind.as_str()))) {
+    if fits(kinds.as_str()) || kinds.as_array().is_some_and(|all| all.iter().any(|kind| fits(kind.as_str())))
+    {
         return true;
     }
     if let Some(to) = schema["$ref"].as_str() {
@@ -201,7 +204,9 @@ fn value(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
     }
     let kind = match &schema["type"] {
         Value::String(kind) => kind.as_str(),
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|k| *k != "null").unwrap_or("null"),
+        Value::Array(kinds) => {
+            kinds.iter().filter_map(Value::as_str).find(|k| *k != "null").unwrap_or("null")
+        }
         _ if schema.get("properties").is_some() => "object",
         _ => "null",
     };
@@ -212,15 +217,15 @@ fn of_type(root: &Value, schema: &Value, kind: &str, name: &str, depth: usize) -
     match kind {
         "object" => {
             let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let field = |name: &str| {
-                (name.to_owned(), value(root, &schema["properties"][name], name, depth - 1))
-            };
+            let field =
+                |name: &str| (name.to_owned(), value(root, &schema["properties"][name], name, depth - 1));
             Value::Object(required.map(field).collect())
         }
         "array" => {
             let first = schema["prefixItems"].as_array().into_iter().flatten();
             let mut items: Vec<_> = first.map(|item| value(root, item, name, depth - 1)).collect();
-            let least = schema["minItems"].as_u64().and_then(|least| usize::try_from(least).ok()).unwrap_or(0);
+            let least =
+                schema["minItems"].as_u64().and_then(|least| usize::try_from(least).ok()).unwrap_or(0);
             while items.len() < least.min(MAX_VALUES) {
                 items.push(value(root, &schema["items"], name, depth - 1));
             }
@@ -263,7 +268,8 @@ mod tests {
     #[test]
     fn fields_are_rows_with_those_inside_of_them() {
         let rows = rows(&nested());
-        let told: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.kind.as_str(), row.required)).collect();
+        let told: Vec<_> =
+            rows.iter().map(|row| (row.name.as_str(), row.kind.as_str(), row.required)).collect();
         let expected = [
             ("root", "Node", true),
             ("root.name", "string", true),

@@ -29,7 +29,8 @@ impl Filter {
 
 /// Those that fit: best first by the text, else in their order.
 pub fn search<'a>(entries: &'a [Entry], filter: &Filter) -> Vec<&'a Entry> {
-    let words: Vec<_> = filter.text.iter().flat_map(|text| text.split_whitespace()).map(str::to_lowercase).collect();
+    let words: Vec<_> =
+        filter.text.iter().flat_map(|text| text.split_whitespace()).map(str::to_lowercase).collect();
     let fitting = entries.iter().filter(|entry| fits(entry, filter));
     let mut found: Vec<_> = fitting.filter_map(|entry| Some((rank(entry, &words)?, entry))).collect();
     // Stable: what is equally good stays in the order of names.
@@ -102,7 +103,10 @@ mod tests {
     fn filters_narrow_down_also_without_a_text() {
         let filter = Filter { tags: vec!["Devices".to_owned()], ..Filter::default() };
         assert_eq!(found(&filter), ["apps.list", "apps.push", "push"]);
-        assert_eq!(found(&Filter { input_type: Some("Host".to_owned()), ..filter.clone() }), ["apps.push", "push"]);
+        assert_eq!(
+            found(&Filter { input_type: Some("Host".to_owned()), ..filter.clone() }),
+            ["apps.push", "push"]
+        );
         assert_eq!(found(&Filter { group: Some("own".to_owned()), ..filter.clone() }), ["push"]);
         assert!(found(&Filter { pool: Some("other".to_owned()), ..filter }).is_empty());
     }

@@ -107,7 +107,11 @@ fn fields(schema: &Value) -> String {
     let rows = schema::rows(schema);
     if rows.is_empty() {
         let kind = schema::kind(schema, schema);
-        return if schema.is_null() || kind == "object" { String::new() } else { format!("  {}\n", line(&kind)) };
+        return if schema.is_null() || kind == "object" {
+            String::new()
+        } else {
+            format!("  {}\n", line(&kind))
+        };
     }
     let mut table = table(["name", "type", "required", "default", "description"]);
     for Row { name, kind, required, default, description } in rows {
