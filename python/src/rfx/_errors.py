@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, NoReturn
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
 
 MISSING: Final = object()
 """Stands for a value that was not given, where None is a value like any other."""
+
+
+MAX_BODY: Final = 64 << 20
+"""Bytes of an input, an output or an artifact that a frame carries."""
 
 
 class Failed(AssertionError):
@@ -43,6 +48,24 @@ class SecretError(LookupError):
 
 class TargetError(LookupError):
     """The run's target lacks an address that the function asked for."""
+
+
+class CallFailed(Exception):
+    """A function that was called as a job did not pass. Uncaught, the caller ends as it did."""
+
+    def __init__(self, function: str, verdict: str, error: Mapping[str, Any] | None, output: object) -> None:
+        self.function = function
+        self.verdict = verdict
+        """failed, error, skipped, lost or cancelled."""
+        self.error = error
+        """Its type, message, traceback and diff, as far as there are any."""
+        self.output = output
+        said = f": {error['message']}" if error else ""
+        super().__init__(f"the call of {function} ended as {verdict}{said}")
+
+
+class FixtureError(Exception):
+    """A fixture could not be set up, or not be finished."""
 
 
 class PoolError(Exception):

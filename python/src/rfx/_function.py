@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
-from rfx._signature import Signature, compile_signature
+from rfx import _options
+from rfx._options import Retry
+
+if TYPE_CHECKING:
+    from rfx._fixture import Fixture
+    from rfx._signature import Signature
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Refused(NamedTuple):
+    """A function whose decorator did not like it."""
+
+    name: str
+    line: int
+    problem: Exception
+
 
 registered: Final[dict[str, list[Function]]] = {}
 """Every decorated function, by the module that defines it, in order of definition."""
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
-_VERSION: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
-_QUEUE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_LONGEST: Final = 128
+refused: Final[dict[str, list[Refused]]] = {}
+"""Functions that were refused while a pool was loaded, by module: they cost only themselves."""
+
+loading: Final[set[str]] = set()
+"""Modules that a pool is importing."""
 
 
 class Function:
@@ -33,42 +46,42 @@ class Function:
         tags: Iterable[str] = (),
         owner: str | None = None,
         timeout: float | None = None,
+        retry: int | Retry | None = None,
+        isolation: str | None = None,
         queue: str | None = None,
+        secrets: Iterable[str] = (),
         state: Iterable[str] = (),
+        examples: Iterable[Mapping[str, object]] = (),
     ) -> None:
+        import inspect  # slow to import, and needed by pools only
+
         self.call = call
         self.module = call.__module__
-        self.name = name or f"{self.module}.{call.__name__}"
-        self.version = version
-        self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
-        self.owner = owner
-        self.timeout = timeout
-        self.queue = queue
-        self.state = (state,) if isinstance(state, str) else tuple(state)
-        self.line: int = inspect.unwrap(call).__code__.co_firstlineno
+        self.name = _options.name(f"{self.module}.{call.__name__}" if name is None else name)
+        self.version = _options.version(version)
+        self.tags = _options.texts("tags", tags)
+        self.owner = _options.owner(owner)
+        self.timeout = _options.timeout(timeout)
+        self.retry = _options.retry(retry)
+        self.isolation = _options.isolation(isolation)
+        self.queue = _options.queue(queue)
+        self.secrets = _options.secrets(secrets)
+        self.state = _options.texts("state", state)
+        self.examples = _options.examples(examples)
+        self.shared: Mapping[str, Fixture] = {}
+        """The fixtures that every function of its pool sees."""
+        self.line = line_of(call)
+        self.doc = inspect.getdoc(call) or ""
         self.is_async = inspect.iscoroutinefunction(call)
-        self._check()
+        if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+            raise TypeError(f"{self.name}: a generator cannot be a function of rfx; return a list")
 
     @cached_property
     def signature(self) -> Signature:
         """The compiled signature; read late, since hints may name what is defined further down."""
-        return compile_signature(self.call)
+        from rfx._signature import compile_signature
 
-    @property
-    def doc(self) -> str:
-        """The docstring, without its indentation."""
-        return inspect.getdoc(self.call) or ""
-
-    def _check(self) -> None:
-        """Refuse what could not be written into a subject or a deadline."""
-        _match(_NAME, "name", self.name, "identifiers joined by dots, such as tenants.create")
-        _match(_VERSION, "version", self.version, "whole numbers joined by dots, such as 1 or 2.0.1")
-        if self.queue is not None:
-            _match(_QUEUE, "queue", self.queue, "lower-case letters, digits and inner hyphens")
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"{self.name}: the timeout is {self.timeout!r}; give seconds above 0")
-        if inspect.isgeneratorfunction(self.call) or inspect.isasyncgenfunction(self.call):
-            raise TypeError(f"{self.name}: a generator cannot be a function of rfx; return a list")
+        return compile_signature(self.call, self.shared)
 
 
 @overload
@@ -83,27 +96,42 @@ def function(
     tags: Iterable[str] = (),
     owner: str | None = None,
     timeout: float | None = None,
+    retry: int | Retry | None = None,
+    isolation: str | None = None,
     queue: str | None = None,
+    secrets: Iterable[str] = (),
     state: Iterable[str] = (),
+    examples: Iterable[Mapping[str, object]] = (),
 ) -> Callable[[F], F]: ...
 
 
 def function(call: Callable[..., Any] | None = None, /, **options: Any) -> Callable[..., Any]:
     """Make a function part of its pool. It stays callable as it was.
 
-    `name` replaces the default, `<module>.<function>`. `timeout` is in seconds. `queue` is the lane in which
-    its jobs wait; `owner` is who to ask, the pool's owner by default. `state` names what it shares with other
-    functions: steps that use the same and may run at the same time are refused.
+    `name` replaces the default, `<module>.<function>`. `timeout` is in seconds. `retry` is how often it is attempted
+    at most, or an `rfx.Retry`. `isolation` is `"warm"`, `"fresh"` or `"shared"`: a process that is kept, one of its
+    own, or one that executes many attempts at once. `queue` is the lane in which its jobs wait; `owner` is who to ask,
+    the pool's owner by default. `secrets` are those that it needs. `state` names what it shares with other functions:
+    steps that use the same and may run at the same time are refused. `examples` are inputs for its readers.
     """
 
     def register(call: Callable[..., Any]) -> Callable[..., Any]:
-        made = Function(call, **options)
-        registered.setdefault(made.module, []).append(made)
+        module = getattr(call, "__module__", "")
+        try:
+            registered.setdefault(module, []).append(Function(call, **options))
+        except (ValueError, TypeError) as problem:
+            if module not in loading:  # the author is right here
+                raise
+            name = options.get("name") or f"{module}.{getattr(call, '__name__', call)}"
+            refused.setdefault(module, []).append(Refused(str(name), line_of(call), problem))
         return call
 
     return register if call is None else register(call)
 
 
-def _match(pattern: re.Pattern[str], kind: str, text: object, form: str) -> None:
-    if not isinstance(text, str) or len(text) > _LONGEST or not pattern.fullmatch(text):
-        raise ValueError(f"{text!r} is not a {kind}: use {form} (at most {_LONGEST} characters)")
+def line_of(call: object) -> int:
+    """Find the line that a function begins in, 1 for what has none."""
+    import inspect
+
+    code = getattr(inspect.unwrap(call), "__code__", None) if callable(call) else None
+    return int(getattr(code, "co_firstlineno", 1))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import importlib
 import json
-from pathlib import Path
+import os.path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from rfx._context import Assertion, Context
-from rfx._errors import MISSING, Failed, OutputError, Skipped
-from rfx._output import Json, encode, shown
+from rfx._context import Context
+from rfx._errors import MAX_BODY, MISSING, CallFailed, FixtureError, OutputError, Skipped, TimedOut
+from rfx._expect import Assertion, of_failure
+from rfx._link import AskError
+from rfx._output import Json
+
+__all__ = ["MAX_BODY", "Error", "Kind", "Outcome"]
 
 if TYPE_CHECKING:
     from traceback import TracebackException
 
+    from rfx._fixtures import Late
+
 Kind = Literal["passed", "failed", "error", "skipped"]
 
-MAX_BODY: Final = 64 << 20
-"""Bytes of input or output that a frame carries."""
-
 _MAX_TEXT: Final = 64 << 10
-_NOT_THE_AUTHORS: Final = (str(Path(__file__).parent), "<frozen importlib", *importlib.__path__)
+_AS_CALLED: Final[dict[str, Kind]] = {"failed": "failed", "skipped": "skipped"}
+_HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is slow to import
+_NOT_THE_AUTHORS: Final = (_HERE, "<frozen importlib", *importlib.__path__)
 
 
 class Error(NamedTuple):
@@ -46,13 +52,9 @@ class Outcome(NamedTuple):
         return json.loads(self.body) if self.body else None
 
 
-def of_result(value: object, ctx: Context) -> Outcome:
-    """Judge an attempt whose function returned."""
+def of_body(body: bytes, ctx: Context) -> Outcome:
+    """Judge an attempt whose function returned what could be written."""
     assertions = tuple(ctx.assertions)
-    try:
-        body = encode(value)
-    except OutputError as problem:
-        return Outcome("error", b"", Error("OutputError", str(problem)), assertions)
     if len(body) > MAX_BODY:
         text = f"the output has {len(body):,} bytes; at most {MAX_BODY:,} are carried"
         return Outcome("error", b"", Error("OutputError", text), assertions)
@@ -67,14 +69,15 @@ def of_exception(problem: BaseException, ctx: Context) -> Outcome:
     assertions = tuple(ctx.assertions)
     if isinstance(problem, Skipped):
         return Outcome("skipped", b"", Error("Skipped", _message(problem)), assertions)
+    if isinstance(problem, OutputError):  # it says where the value is; the frames around it are ours
+        return Outcome("error", b"", Error("OutputError", _message(problem)), assertions)
     diff = None
-    if isinstance(problem, Failed) and problem.expected is not MISSING and problem.seen is not MISSING:
-        expected, seen = shown(problem.expected), shown(problem.seen)
-        diff = difference(expected, seen)
-        assertions = (*assertions, Assertion("fail", False, expected, seen, _message(problem)))
-    kind: Kind = "failed" if isinstance(problem, AssertionError) else "error"
-    error = Error(type(problem).__name__, _message(problem), cut_traceback(problem), diff)
-    return Outcome(kind, b"", error, assertions)
+    found = of_failure(problem) if isinstance(problem, AssertionError) else None
+    if found is not None:
+        assertions = (*assertions, found)
+        diff = difference(found.expected, found.seen) if _is_comparison(problem) else None
+    kind = problem.type if isinstance(problem, AskError) else type(problem).__name__
+    return Outcome(_kind(problem), b"", Error(kind, _message(problem), cut_traceback(problem), diff), assertions)
 
 
 def refused(problem: Exception) -> Outcome:
@@ -82,15 +85,33 @@ def refused(problem: Exception) -> Outcome:
     return Outcome("error", b"", Error(type(problem).__name__, str(problem)))
 
 
+def with_late(outcome: Outcome, late: Sequence[Late]) -> Outcome:
+    """Add what went wrong while fixtures were finished: an error where all was well, a note where it was not."""
+    if not late:
+        return outcome
+    text = "\n".join(map(str, late))
+    error = outcome.error
+    if outcome.kind in ("passed", "skipped") or error is None:
+        first = late[0].problem
+        timeout = any(isinstance(one.problem, TimedOut) for one in late)
+        kind = TimedOut.__name__ if timeout else FixtureError.__name__
+        return Outcome("error", b"", Error(kind, text, cut_traceback(first)), outcome.assertions)
+    return outcome._replace(error=error._replace(message=f"{error.message}\nbesides, {text}"))
+
+
 def difference(expected: object, seen: object) -> str:
     """Compare two JSON values line by line, as a unified diff."""
     import difflib  # only needed for a failure, and slow to import
 
-    before, after = (
-        json.dumps(side, indent=2, sort_keys=True, ensure_ascii=False).splitlines() for side in (expected, seen)
-    )
+    as_text = isinstance(expected, str) and isinstance(seen, str) and "\n" in expected + seen
+    before, after = (_lines(side, as_text) for side in (expected, seen))
     lines = difflib.unified_diff(before, after, "expected", "seen", lineterm="")
     return _shorten("\n".join(lines))
+
+
+def _lines(value: Json, as_text: bool) -> list[str]:
+    text = value if as_text else json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    return text.splitlines()
 
 
 def cut_traceback(problem: BaseException) -> str:
@@ -113,6 +134,18 @@ def _cut(report: TracebackException | None, seen: set[int]) -> None:
     report.stack[:] = frames
     for other in (report.__cause__, report.__context__, *(getattr(report, "exceptions", None) or ())):
         _cut(other, seen)
+
+
+def _kind(problem: BaseException) -> Kind:
+    """Tell a test that said no from a function that broke. The fault of a fixture is never the test's."""
+    if isinstance(problem, CallFailed):
+        return _AS_CALLED.get(problem.verdict, "error")
+    return "failed" if isinstance(problem, AssertionError) else "error"
+
+
+def _is_comparison(problem: BaseException) -> bool:
+    """Whether two values were compared that can be shown side by side."""
+    return getattr(problem, "expected", MISSING) is not MISSING and getattr(problem, "comparable", True)
 
 
 def _of_assertions(broken: list[Assertion], count: int) -> Error:

@@ -6,7 +6,6 @@ not text, nesting without end, and any type that has no plain meaning in JSON.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import math
@@ -14,7 +13,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from rfx._errors import OutputError
-from rfx._problem import Path, depth, render
+from rfx._problem import Path, depth, render, root
 
 Json: TypeAlias = Any
 """A plain value: dict, list, str, int, float, bool or None."""
@@ -29,9 +28,9 @@ _ROOT: Final[Path] = (None, "output")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, at: Path = _ROOT) -> bytes:
     """Write a value as JSON, or raise `OutputError` with the place of what cannot be written."""
-    return _encode(plain(value)).encode()
+    return _encode(plain(value, at)).encode()
 
 
 def dump(plain_value: object) -> bytes:
@@ -75,9 +74,11 @@ def _converted(value: object, at: Path) -> Json:
         _check_depth(at)
         # Sorted, so that the same set is always the same output.
         return sorted((plain(item, at) for item in value), key=_encode)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if hasattr(type(value), "__dataclass_fields__"):
+        import dataclasses  # slow to import, and imported by whoever has one
+
         _check_depth(at)
-        names = [field.name for field in dataclasses.fields(value)]
+        names = [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]  # just seen
         return {name: plain(getattr(value, name), (at, name)) for name in names}
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
@@ -118,7 +119,7 @@ def _key(key: object, at: Path) -> str:
 def _check_depth(at: Path) -> None:
     # Counting walks the whole path, but a path is as long as a value is deep: a handful.
     if depth(at) > MAX_DEPTH:
-        raise OutputError(f"output: nested deeper than {MAX_DEPTH} levels (does it contain itself?)")
+        raise OutputError(f"{root(at)}: nested deeper than {MAX_DEPTH} levels (does it contain itself?)")
 
 
 def _refusal(at: Path, message: str) -> OutputError:

@@ -6,18 +6,17 @@ A module that does not import, or a function that cannot be bound, costs only it
 from __future__ import annotations
 
 import hashlib
-import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from rfx import _manifest
-from rfx._errors import PoolError
-from rfx._function import Function, registered
+from rfx import _hook, _manifest, _modules
+from rfx._errors import InputError, PoolError
+from rfx._fixture import Fixture, fixtures_in, unavailable
+from rfx._function import Function, refused
 from rfx._outcome import cut_traceback
-
-_SKIPPED_FOLDERS = ("tests", "__pycache__")
+from rfx._output import encode
 
 
 class Broken(NamedTuple):
@@ -62,50 +61,47 @@ def load(directory: Path) -> Pool:
     manifest = _manifest.read(directory)
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
+    _hook.install(str(directory))
     pool = Pool(manifest, [], [])
-    for module, path in _modules(directory, manifest):
-        _load_module(pool, directory, module, path)
+    shared = _load_shared(pool, directory)
+    for name, path in _modules.find(directory, manifest):
+        _load_module(pool, directory, name, path, shared)
     _drop_doubles(pool)
     return pool
 
 
-def _modules(directory: Path, manifest: _manifest.Manifest) -> Iterator[tuple[str, Path]]:
-    if manifest.modules is None:
-        yield from _discover(directory, "")
-        return
-    for name in manifest.modules:
-        path = directory.joinpath(*name.split("."))
-        package = path / "__init__.py"
-        yield name, package if package.exists() else path.with_name(f"{path.name}.py")
-
-
-def _discover(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    """Find the modules below a folder. Names with an underscore in front are helpers and export nothing."""
-    for path in sorted(folder.iterdir()):
-        name = path.stem
-        if path.is_dir():
-            if path.name not in _SKIPPED_FOLDERS and path.name.isidentifier() and not name.startswith("_"):
-                yield from _discover(path, f"{prefix}{path.name}.")
-        elif path.suffix == ".py" and not name.startswith((".", "test_")) and name != "conftest":
-            if name == "__init__" and prefix:
-                yield prefix[:-1], path
-            elif not name.startswith("_"):
-                yield prefix + name, path
-
-
-def _load_module(pool: Pool, directory: Path, name: str, path: Path) -> None:
-    file = path.relative_to(directory).as_posix()
+def _load_shared(pool: Pool, directory: Path) -> Mapping[str, Fixture]:
+    """Import the fixtures that all functions see. If that fails, it costs those that name one of them."""
+    path = directory / f"{_modules.SHARED}.py"
+    if not path.exists():
+        return {}
     try:
-        functions = _import(name, path)
+        return fixtures_in(_modules.load(_modules.SHARED, path))
     except BaseException as problem:  # a module may also call sys.exit
-        registered.pop(name, None)
-        line = _line_in(path, problem)
-        pool.broken.append(Broken(name, file, line, _headline(problem), cut_traceback(problem)))
+        pool.broken.append(_broken(_modules.SHARED, path.name, path, problem))
+        return unavailable(path)
+
+
+def _load_module(pool: Pool, directory: Path, name: str, path: Path, shared: Mapping[str, Fixture]) -> None:
+    file = path.relative_to(directory).as_posix()
+    if not path.exists():
+        text = f"{_manifest.FILE} lists the module {name}, but there is no {file}, nor a folder with an __init__.py"
+        pool.broken.append(Broken(name, _manifest.FILE, 1, text))
+        return
+    try:
+        functions = _modules.functions(name, _modules.load(name, path))
+    except BaseException as problem:  # a module may also call sys.exit
+        _modules.forget(name)
+        pool.broken.append(_broken(name, file, path, problem))
         return
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for refusal in refused.get(name, ()):
+        text = f"{refusal.name}: {_headline(refusal.problem)}"
+        pool.broken.append(Broken(name, file, refusal.line, text))
     for function in functions:
+        function.shared = shared
         try:
-            assert function.signature
+            _check_examples(function)
         except Exception as problem:  # reading hints runs the author's code
             text = f"{function.name}: {_headline(problem)}"
             pool.broken.append(Broken(name, file, function.line, text))
@@ -115,16 +111,14 @@ def _load_module(pool: Pool, directory: Path, name: str, path: Path) -> None:
             pool.entries.append(Entry(function, file, digest))
 
 
-def _import(name: str, path: Path) -> list[Function]:
-    if name.partition(".")[0] in sys.stdlib_module_names:
-        raise ImportError(f"`{name}` is a module of Python itself; rename {path.name}")
-    if name not in sys.modules:
-        registered.pop(name, None)  # left by an import that failed half-way
-    module = importlib.import_module(name)
-    found = module.__file__
-    if found is None or Path(found).resolve() != path.resolve():
-        raise ImportError(f"the name `{name}` is taken by {found}; rename {path.name}")
-    return registered.get(name, [])
+def _check_examples(function: Function) -> None:
+    """Compile the signature, and bind the author's examples with it."""
+    signature = function.signature
+    for number, example in enumerate(function.examples, start=1):
+        try:
+            signature.bind(encode(example))
+        except InputError as problem:
+            raise InputError(f"example {number} does not fit: {problem}") from None
 
 
 def _drop_doubles(pool: Pool) -> None:
@@ -141,6 +135,10 @@ def _drop_doubles(pool: Pool) -> None:
             text = f"DuplicateFunction: {function.name} version {function.version} is defined twice, in {places}"
             pool.broken.append(Broken(function.module, entry.file, function.line, text))
     pool.entries[:] = [e for e in pool.entries if (e.function.name, e.function.version) not in doubled]
+
+
+def _broken(name: str, file: str, path: Path, problem: BaseException) -> Broken:
+    return Broken(name, file, _line_in(path, problem), _headline(problem), cut_traceback(problem))
 
 
 def _line_in(path: Path, problem: BaseException) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, Union
 
 # A path is a linked list from the leaf to the root, so that walking a value builds no text.
@@ -31,6 +32,13 @@ def depth(path: Path) -> int:
     return count
 
 
+def root(path: Path) -> str:
+    """Name what a path begins at."""
+    while path is not None and path[0] is not None:
+        path = path[0]
+    return render(path)
+
+
 def render(path: Path) -> str:
     """Write a path as people do: `hosts[0].name`."""
     segments: list[str] = []
@@ -56,11 +64,11 @@ def describe(value: object) -> str:
     return f"{kind} {text}"
 
 
-def unexpected(name: str, known: list[str]) -> str:
-    """Say that a name is not known here, and which one was probably meant."""
+def unexpected(name: str, known: list[str], given: Collection[str] = ()) -> str:
+    """Say that a name is not known here, and which one was probably meant: one that was not given."""
     import difflib  # only needed for a message, and slow to import
 
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, [one for one in known if one not in given] or known, n=1)
     if close:
         return f"unexpected, did you mean `{close[0]}`?"
     return f"unexpected, known here: {', '.join(known)}" if known else "unexpected, nothing is taken here"

@@ -255,8 +255,7 @@ class Object(Shape):
             if name in self.fields:
                 continue
             if self.extra is None:
-                missing = [known for known in self.fields if known not in value]
-                problems.append(Problem((at, name), unexpected(name, missing or list(self.fields))))
+                problems.append(Problem((at, name), unexpected(name, list(self.fields), value)))
             else:
                 bound[name] = self.extra.bind(item, (at, name), problems)
 

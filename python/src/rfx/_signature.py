@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from rfx._context import Context
 from rfx._errors import MISSING, InputError, UnsupportedTypeError
+from rfx._fixture import Fixture
 from rfx._hints import Reader, as_default, read
 from rfx._problem import Problem, describe, summary
 from rfx._schema import Schema, document
 from rfx._shapes import Field, Object, Shape
+from rfx._wants import fixture_of, is_context
 
 _TAKEN_BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -24,6 +26,8 @@ class Signature(NamedTuple):
     output: Shape
     context: str | None
     """The parameter that receives the context, which is no part of the input."""
+    fixtures: Mapping[str, Fixture]
+    """The parameters that receive fixtures, which are no part of it either."""
 
     def bind(self, body: bytes) -> dict[str, Any]:
         """Turn the input of a job into keyword arguments, or raise `InputError` with all that is wrong."""
@@ -44,23 +48,30 @@ class Signature(NamedTuple):
         return document(self.output.schema)
 
 
-def compile_signature(call: Callable[..., object]) -> Signature:
-    """Read the signature of a function; raises `UnsupportedTypeError` for what rfx cannot bind."""
+def compile_signature(call: Callable[..., object], shared: Mapping[str, Fixture] = MappingProxyType({})) -> Signature:
+    """Read the signature of a function; raises `UnsupportedTypeError` for what rfx cannot bind.
+
+    `shared` are the fixtures that it sees besides those of its module.
+    """
     hints = read(call)
     reader = Reader()
     takes = Object("an object of parameters")
     context = None
+    fixtures: dict[str, Fixture] = {}
     for parameter in inspect.signature(call).parameters.values():
         hint = hints.get(parameter.name, Any)
-        if parameter.name == "ctx" or hint is Context:
+        if is_context(parameter, hint):
             context = parameter.name
+        elif (fixture := fixture_of(parameter, call, shared)) is not None:
+            fixture.resolve(shared)
+            fixtures[parameter.name] = fixture
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
             takes.extra = _shape(reader, hint, parameter.name)
         elif parameter.kind in _TAKEN_BY_NAME:
             takes.fields[parameter.name] = _field(reader, parameter, hint)
         else:
             raise UnsupportedTypeError(f"parameter `{parameter}`: inputs are passed by name, and this one cannot be")
-    return Signature(takes, _shape(reader, hints.get("return", Any), "return"), context)
+    return Signature(takes, _shape(reader, hints.get("return", Any), "return"), context, fixtures)
 
 
 def _field(reader: Reader, parameter: inspect.Parameter, hint: object) -> Field:

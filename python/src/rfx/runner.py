@@ -21,9 +21,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from rfx._alarm import Alarm
 from rfx._attempt import attempt
@@ -31,12 +31,12 @@ from rfx._context import Context
 from rfx._errors import PoolError, TimedOut
 from rfx._frames import Connection, FrameError, HeaderTooLarge, PeerGone
 from rfx._function import Function
+from rfx._link import AskError
 from rfx._outcome import Error, Outcome, of_exception
 from rfx._pool import Entry, Pool, load
 
 PROTOCOL: Final = 1
 _FIRST_OWN_FD: Final = 100
-_MAX_PROGRESS: Final = 4096
 
 
 class Runner:
@@ -99,15 +99,16 @@ class Runner:
             secrets=call.get("secrets"),
             traceparent=call.get("traceparent"),
             key=call.get("key"),
-            report=self._reporter(call["id"]),
+            link=self._link(call["id"]),
         )
 
-    def _reporter(self, call_id: int) -> Callable[[str], None]:
-        def report(message: str) -> None:
-            with self._alarm.shield():
-                self._connection.send({"type": "progress", "id": call_id, "message": str(message)[:_MAX_PROGRESS]})
+    def _link(self, call_id: int) -> _FrameLink:
+        return _FrameLink(self, call_id)
 
-        return report
+    def tell(self, call_id: int, what: str, fields: Mapping[str, Any]) -> None:
+        """Tell the worker something about a call."""
+        with self._alarm.shield():
+            self._connection.send({**fields, "type": what, "id": call_id})
 
     def _answer(self, call_id: int, outcome: Outcome) -> None:
         flush()
@@ -116,6 +117,19 @@ class Runner:
         except HeaderTooLarge as problem:
             text = f"the error and assertions of the outcome take {problem}"
             self._connection.send(end(call_id, Outcome("error", b"", Error("OutputError", text))))
+
+
+class _FrameLink(NamedTuple):
+    """What a context tells, as frames of its call."""
+
+    runner: Runner
+    call_id: int
+
+    def ask(self, what: str, fields: Mapping[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        raise AskError("Unsupported", f"{what}: this worker does not answer it yet")
+
+    def tell(self, what: str, fields: Mapping[str, Any]) -> None:
+        self.runner.tell(self.call_id, what, fields)
 
 
 def hello(pool: Pool) -> dict[str, Any]:
@@ -221,6 +235,11 @@ def _described(entry: Entry) -> dict[str, Any]:
         "queue": function.queue,
         "state": list(function.state),
         "timeout": function.timeout,
+        "isolation": function.isolation,
+        "retry": None if function.retry is None else function.retry.described(),
+        "secrets": list(function.secrets),
+        "examples": list(function.examples),
+        "async": function.is_async,
         "input_schema": function.signature.input_schema(),
         "output_schema": function.signature.output_schema(),
         "file": entry.file,
