@@ -128,6 +128,23 @@ async fn run(
     };
     let deadline = Instant::now() + message.timeout.min(message.deadline.since(Stamp::now()));
     let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
+    let call = || Call {
+        kind: "call",
+        id: 0,
+        function: message.function.as_str(),
+        version: message.version.as_ref().map(|v| v.as_str()),
+        run: message.run.to_string(),
+        flow: &message.flow,
+        step: &message.step,
+        job: job.job.to_string(),
+        attempt: job.attempt.get(),
+        deadline: seconds(Stamp::now().after(deadline - Instant::now())),
+        target: &message.target,
+        secrets: secrets.reveal(),
+        traceparent: trace.to_string(),
+        key: job.key.as_deref(),
+    };
+    // Boxed: they are many times the size of a native call, and every attempt moves about.
     let ending = match &served.kind {
         Kind::Native(native) => {
             let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
@@ -136,24 +153,10 @@ async fn run(
             call_native(native, context, input.text().clone(), deadline).await
         }
         Kind::Python { pool } => {
-            let call = Call {
-                kind: "call",
-                id: 0,
-                function: message.function.as_str(),
-                version: message.version.as_ref().map(|v| v.as_str()),
-                run: message.run.to_string(),
-                flow: &message.flow,
-                step: &message.step,
-                job: job.job.to_string(),
-                attempt: job.attempt.get(),
-                deadline: seconds(Stamp::now().after(deadline - Instant::now())),
-                target: &message.target,
-                secrets: secrets.reveal(),
-                traceparent: trace.to_string(),
-                key: job.key.as_deref(),
-            };
-            // Boxed: it is many times the size of a native call, and every attempt moves about.
-            Box::pin(site.pools[*pool].call(call, input.text(), deadline, cancel)).await
+            Box::pin(site.pools[*pool].call(call(), input.text(), deadline, cancel)).await
+        }
+        Kind::Executable(program) => {
+            Box::pin(program.call(&call(), input.text(), deadline, cancel)).await.ending
         }
     };
     let judged =

@@ -1,16 +1,22 @@
 //! What this worker serves: the functions of its pools and those in its own binary.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rfx_schemas::name::{Function, Group, Queue, Version};
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
 use rfx_schemas::stamp::Stamp;
 use serde_json::Value;
 
+use crate::doubles;
+use crate::environment::{Environment, Environments, Held};
+use crate::executable::{self, Executable};
+use crate::manifest::{Declared, FILE};
 use crate::native::{Native, Registry};
+use crate::pools::{self, PoolError, Ready};
 use crate::runner::frames::{FunctionInfo, Hello};
-use crate::runner::{Pool, Recipe, Runner, StartError};
+use crate::runner::{Pool, Recipe, Runner};
 
 /// A function that this worker serves.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub enum Kind {
         /// The pool, by position.
         pool: usize,
     },
+    /// A program of its own.
+    Executable(Arc<Executable>),
 }
 
 /// Functions by name and version.
@@ -62,6 +70,13 @@ impl Functions {
         }
     }
 
+    fn remove(&mut self, name: &Function, version: &Version) {
+        if let Some(all) = self.by_name.get_mut(name) {
+            all.retain(|served| served.version != *version);
+        }
+        self.by_name.retain(|_, all| !all.is_empty());
+    }
+
     fn add(&mut self, name: Function, served: Served) {
         let all = self.by_name.entry(name).or_default();
         all.push(served);
@@ -80,33 +95,95 @@ pub struct Catalogue {
     pub broken: Vec<BrokenModule>,
     /// The pools, by position.
     pub pools: Vec<Pool>,
+    /// Keeps their environments from being removed.
+    pub held: Vec<Held>,
 }
 
 impl Catalogue {
-    /// Starts a runner of each pool and takes in what it holds.
+    /// Makes the pools ready, starts a runner of each, and takes in what they hold.
     pub async fn open(
         group: &Group,
         registry: &Registry,
         pools: &[PathBuf],
-        python: &str,
-        sdk: &std::path::Path,
-    ) -> Result<Self, StartError> {
+        environments: &Environments,
+        sdk: &Path,
+    ) -> Result<Self, PoolError> {
         let mut catalogue = Self::default();
         catalogue.add_native(group, registry);
-        for pool in pools {
-            let pool = std::path::absolute(pool).unwrap_or_else(|_| pool.clone());
-            let recipe = Recipe { python: python.to_owned(), sdk: sdk.to_owned(), pool };
-            let runner = Runner::start(&recipe).await?;
-            let Hello { python, pool: info, functions, broken, .. } = &runner.hello;
-            let (count, broken) = (functions.len(), broken.len());
-            tracing::info!(pool = info.name, python, functions = count, broken, "opened a pool");
-            catalogue.add_pool(group, &runner.hello);
-            let (flows, wrong) = crate::flows::of_pool(&recipe.pool, &info.name, group);
-            catalogue.records.extend(flows);
-            catalogue.broken.extend(wrong);
-            catalogue.pools.push(Pool::new(recipe, runner));
+        for ready in pools::ready(pools, environments).await? {
+            catalogue.add(group, ready, sdk).await?;
         }
+        catalogue.drop_doubles();
         Ok(catalogue)
+    }
+
+    /// Takes in all that a pool holds: executables, flows, and functions in Python.
+    async fn add(&mut self, group: &Group, ready: Ready, sdk: &Path) -> Result<(), PoolError> {
+        let Ready { folder, manifest, environment } = ready;
+        let name = manifest.name.as_str();
+        let bin = environment.as_ref().and_then(|environment| environment.bin.clone());
+        for declared in &manifest.functions {
+            self.add_executable(group, name, declared, &folder, bin.as_deref());
+        }
+        let (flows, wrong) = crate::flows::of_pool(&folder, name, group);
+        self.records.extend(flows);
+        self.broken.extend(wrong);
+        let executables = manifest.functions.len();
+        let Some(environment) = environment else {
+            tracing::info!(pool = name, executables, "opened a pool");
+            return Ok(());
+        };
+        let Environment { python, bin, held } = environment;
+        self.held.extend(held);
+        let (limits, isolation) = (manifest.limits, manifest.isolation.unwrap_or_default());
+        let recipe = Recipe { python, sdk: sdk.to_owned(), pool: folder, limits, isolation, bin };
+        let runner = Runner::start(&recipe).await?;
+        let Hello { python, functions, broken, .. } = &runner.hello;
+        let (count, broken) = (functions.len(), broken.len());
+        tracing::info!(pool = name, python, functions = count, executables, broken, "opened a pool");
+        self.add_pool(group, &runner.hello);
+        self.pools.push(Pool::new(recipe, runner));
+        Ok(())
+    }
+
+    fn add_executable(
+        &mut self,
+        group: &Group,
+        pool: &str,
+        declared: &Declared,
+        folder: &Path,
+        bin: Option<&Path>,
+    ) {
+        let source = format!("{FILE}:{}", declared.line);
+        match Executable::find(declared, folder, bin) {
+            Ok(executable) => {
+                let record = executable::record(group, pool, declared, source, &executable.digest);
+                let served = Served {
+                    version: record.version.clone(),
+                    digest: record.digest.clone(),
+                    kind: Kind::Executable(Arc::new(executable)),
+                };
+                self.functions.add(record.name.clone(), served);
+                self.records.push(record);
+            }
+            Err(error) => self.broken.push(BrokenModule {
+                pool: pool.to_owned(),
+                module: declared.name.to_string(),
+                source: Some(source),
+                error,
+                traceback: String::new(),
+            }),
+        }
+    }
+
+    /// Gives up what shares its name and version with something else.
+    fn drop_doubles(&mut self) {
+        let doubles = doubles::find(&self.records);
+        self.records.retain(|record| !doubles.is(record));
+        for (name, version) in &doubles.names {
+            self.functions.remove(name, version);
+        }
+        self.broken.extend(doubles.broken);
     }
 
     fn add_native(&mut self, group: &Group, registry: &Registry) {

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rfx_schemas::rules::Isolation;
 use rustix::process::{Pid, Signal};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use super::capture::Capture;
 use super::frames::{self, Call, End, Hello, PROTOCOL, Said};
+use crate::manifest::Limits;
 
 /// How long a pool may take to import.
 const START: Duration = Duration::from_secs(60);
@@ -30,6 +32,14 @@ pub struct Recipe {
     pub sdk: PathBuf,
     /// The pool's folder.
     pub pool: PathBuf,
+    /// When a runner is given up, as the pool says.
+    #[expect(dead_code, reason = "runners have no limits yet")]
+    pub limits: Limits,
+    /// In what process the pool wants its functions executed.
+    #[expect(dead_code, reason = "runners are all warm yet")]
+    pub isolation: Isolation,
+    /// The folder of its own environment's programs, first in `PATH`.
+    pub bin: Option<PathBuf>,
 }
 
 /// Why there is no runner.
@@ -111,6 +121,9 @@ impl Runner {
         // Settings may hold passwords; functions have no use for them.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RFX_")) {
             command.env_remove(name);
+        }
+        if let Some(bin) = &recipe.bin {
+            command.env("PATH", crate::child::path_with(bin));
         }
         let child = command.spawn().map_err(python)?;
         // The command holds our copies of the child's ends; with them open, its death stays unseen.
