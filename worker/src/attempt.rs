@@ -8,12 +8,12 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::TransportError;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::{Kind, Served};
 use crate::expect::{self, Given};
-use crate::native::{Context, Native};
+use crate::native::Context;
 use crate::runner::frames::Call;
 use crate::secrets::Secrets;
 use crate::site::Site;
@@ -147,10 +147,9 @@ async fn run(
     // Boxed: they are many times the size of a native call, and every attempt moves about.
     let ending = match &served.kind {
         Kind::Native(native) => {
-            let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
-            let (target, cancel) = (message.target.clone(), cancel.clone());
-            let context = Context { place, target, trace, cancel, secrets: secrets.clone() };
-            call_native(native, context, input.text().clone(), deadline).await
+            let cancel = cancel.clone();
+            let context = Context::new(message, job, trace, secrets.clone(), deadline, cancel);
+            native.run(context, input.text().clone()).await
         }
         Kind::Python { pool } => {
             Box::pin(site.pools[*pool].call(call(), input.text(), deadline, cancel)).await
@@ -171,20 +170,6 @@ async fn run(
 
 fn seconds(stamp: Stamp) -> f64 {
     std::time::Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
-}
-
-async fn call_native(native: &Native, context: Context, input: Bytes, deadline: Instant) -> Ending {
-    let cancel = context.cancel.clone();
-    tokio::select! {
-        biased;
-        ending = timeout_at(deadline, native.call(context, input)) => ending.unwrap_or_else(|_| {
-            let failure = Failure::new(kind::TIMED_OUT, "the attempt ran longer than its timeout");
-            Ending::failed(OutcomeKind::Error, failure)
-        }),
-        () = cancel.cancelled() => {
-            Ending::failed(OutcomeKind::Cancelled, Failure::new(kind::CANCELLED, "the run was cancelled"))
-        }
-    }
 }
 
 /// Evaluates on what passed what the step polls for, and once that is there what it expects.

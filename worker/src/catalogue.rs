@@ -7,13 +7,12 @@ use std::sync::Arc;
 use rfx_schemas::name::{Function, Group, Queue, Version};
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
 use rfx_schemas::stamp::Stamp;
-use serde_json::Value;
 
 use crate::doubles;
 use crate::environment::{Environment, Environments, Held};
 use crate::executable::{self, Executable};
 use crate::manifest::{Declared, FILE};
-use crate::native::{Native, Registry};
+use crate::native::{About, Native, Registry};
 use crate::pools::{self, PoolError, Ready};
 use crate::runner::frames::{FunctionInfo, Hello};
 use crate::runner::{Pool, Recipe, Runner};
@@ -187,33 +186,33 @@ impl Catalogue {
     }
 
     fn add_native(&mut self, group: &Group, registry: &Registry) {
-        for ((name, version), native) in registry.iter() {
-            let record = FunctionRecord {
-                name: name.clone(),
-                version: version.clone(),
+        for native in registry.iter() {
+            let about = About::clone(&native.about);
+            let kind = Kind::Native(native.clone());
+            let served = Served { version: about.version.clone(), digest: None, kind };
+            self.functions.add(about.name.clone(), served);
+            self.records.push(FunctionRecord {
+                name: about.name,
+                version: about.version,
                 group: group.clone(),
-                queue: Queue::main(),
+                queue: about.queue,
                 pool: "native".to_owned(),
-                doc: native.doc.to_owned(),
-                tags: Vec::new(),
-                owner: None,
-                timeout: None,
+                doc: about.doc,
+                tags: about.tags,
+                owner: about.owner,
+                timeout: about.timeout.map(|timeout| timeout.as_secs_f64()),
                 isolation: None,
-                retry: None,
-                secrets: Vec::new(),
-                examples: Vec::new(),
-                input: Value::Null,
-                output: Value::Null,
-                state: Vec::new(),
+                retry: about.retry,
+                secrets: about.secrets,
+                examples: about.examples,
+                input: about.input,
+                output: about.output,
+                state: about.state,
                 flow: None,
                 source: None,
                 digest: None,
                 seen: Stamp::now(),
-            };
-            self.records.push(record);
-            let kind = Kind::Native(native.clone());
-            let served = Served { version: version.clone(), digest: None, kind };
-            self.functions.add(name.clone(), served);
+            });
         }
     }
 

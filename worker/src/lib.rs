@@ -46,6 +46,7 @@ pub use environment::{Cached, Marker};
 use native::Registry;
 pub use pools::PoolError;
 pub use runner::StartError;
+pub use schemars;
 use site::Site;
 
 /// How often functions are announced again: the catalogue forgets what was not seen for 30 days.

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::attempt::Ending;
 use crate::child::how;
+use crate::expect::judge;
 
 /// Names in an attempt's folder.
 pub(super) const INPUT: &str = "input.json";
@@ -85,18 +86,7 @@ pub(super) fn read(folder: &Path, status: ExitStatus, last: Option<String>) -> E
         Ok(assertions) => ending.assertions = assertions,
         Err(message) => return Ending::failed(OutcomeKind::Error, Failure::new("OutputError", message)),
     }
-    let broken: Vec<_> = ending.assertions.iter().filter(|a| !a.passed).collect();
-    if ending.kind == OutcomeKind::Passed && !broken.is_empty() {
-        let count = format!("{} of {} expectations did not hold", broken.len(), ending.assertions.len());
-        let lines = broken.iter().map(|a| match &a.message {
-            Some(message) => format!("\n{}: {message}", a.label),
-            None => format!("\n{}", a.label),
-        });
-        let message = lines.fold(count, |all, line| all + &line);
-        ending.kind = OutcomeKind::Failed;
-        ending.error = Some(Failure::new("Failed", message));
-    }
-    ending
+    judge(ending)
 }
 
 fn passed(folder: &Path) -> Ending {
