@@ -82,7 +82,9 @@ impl Environments {
     /// As the settings say.
     pub fn of(settings: &rfx_config::settings::Worker) -> Self {
         Self {
-            root: settings.environments.clone(),
+            // Builds run in their pool's folder, where a relative path would mean another place.
+            root: std::path::absolute(&settings.environments)
+                .unwrap_or_else(|_| settings.environments.clone()),
             timeout: settings.environment_timeout,
             python: settings.python.clone(),
         }

@@ -146,7 +146,8 @@ fn locate(program: &str, folder: &Path, path: Option<&Path>) -> Result<PathBuf, 
             _ => format!("{program} is not on PATH; the one in the pool is \"./{program}\""),
         });
     }
-    let found = folder.join(program);
+    // Without the dot of "./check.sh", since people read this path in messages.
+    let found = folder.join(Path::new(program).strip_prefix(".").unwrap_or(program.as_ref()));
     match found.metadata() {
         Err(error) => Err(format!("{} cannot be found: {error}", found.display())),
         Ok(file) if file.is_dir() => Err(format!("{} is a folder", found.display())),
