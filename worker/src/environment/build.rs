@@ -119,7 +119,7 @@ async fn run(
         Ok(Err(error)) => format!("cannot be waited for: {error}"),
         Err(_) => {
             let seconds = limit.as_secs();
-            format!("took longer than {seconds} s and was ended (worker.environment_timeout)")
+            format!("took longer than {seconds} s and was ended; raise worker.environment_timeout")
         }
     };
     drop(child.take_last_error());
