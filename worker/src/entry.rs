@@ -1,6 +1,7 @@
 //! The process of a worker: arguments → settings → connection → serve → drain. `rfx-worker` is this
 //! with no functions of its own; a worker of yours is this with yours.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ async fn run(args: Args, registry: Registry, signals: Signals) -> Result<u8, Fai
 
 /// Prints the functions and what could not be imported, for tools that check flows without a server.
 async fn describe(settings: &Settings, registry: Registry) -> Result<u8, Failure> {
+    // Building environments may take long, which people want to see; tools want the answer alone.
+    let _telemetry = std::io::stderr()
+        .is_terminal()
+        .then(|| telemetry::start("rfx-worker", &settings.log, &settings.telemetry));
     let described = crate::describe(&settings.worker, registry);
     let (functions, broken) = described.await.map_err(Failure::usage)?;
     let text = serde_json::json!({"functions": functions, "broken": broken});

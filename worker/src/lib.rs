@@ -4,6 +4,11 @@
 //! As a library it is the way to serve native Rust functions: fill a [`native::Registry`] and give it
 //! to [`main`], or to [`run`] in a process that is yours.
 
+// The examples in Rust of the page on functions are compiled with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/functions.md")]
+mod page {}
+
 mod args;
 mod attempt;
 pub mod builtin;

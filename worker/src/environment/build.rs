@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval_at, timeout_at};
 
 use super::EnvironmentError;
 use super::interpreter::{Interpreter, on_path};
-use super::requirements::Wanted;
+use super::requirements::{Wanted, in_full};
 use crate::child::{Child, how};
 
 /// How often a long build says that it is going on.
@@ -119,7 +119,7 @@ async fn run(
         Ok(Err(error)) => format!("cannot be waited for: {error}"),
         Err(_) => {
             let seconds = limit.as_secs();
-            format!("took longer than {seconds} s and was ended (worker.environment_timeout)")
+            format!("took longer than {seconds} s and was ended; raise worker.environment_timeout")
         }
     };
     drop(child.take_last_error());
@@ -135,7 +135,8 @@ fn prepare(
     write: Option<&Path>,
 ) -> std::io::Result<()> {
     if let Some(path) = write {
-        let lines: Vec<_> = order.wanted.lines.iter().map(|line| line.value.as_str()).collect();
+        let lines: Vec<_> =
+            order.wanted.lines.iter().map(|line| in_full(&line.value, order.folder)).collect();
         std::fs::write(path, lines.join("\n") + "\n")?;
     }
     // Settings may hold passwords, and another environment's variables would lead it astray.
@@ -177,11 +178,12 @@ fn problem(order: &Order<'_>, shown: &str, what: &str, output: &str, installs: b
 
 /// The requirement that the installer's errors name.
 fn blamed<'a>(wanted: &'a Wanted, output: &str) -> Option<&'a crate::manifest::Placed<String>> {
-    let errors = |line: &&str| {
+    // From the first error on: what was collected before names all of them.
+    let before = |line: &&str| {
         let lower = line.trim_start().to_lowercase();
-        ["error", "×", "╰", "├", "because", "failed"].iter().any(|mark| lower.starts_with(mark))
+        !["error", "×", "failed"].iter().any(|mark| lower.starts_with(mark))
     };
-    let text: String = output.lines().filter(errors).map(|line| normal(line) + "\n").collect();
+    let text: String = output.lines().skip_while(before).map(|line| normal(line) + "\n").collect();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let named = |name: &str| {
         text.match_indices(name).any(|(at, _)| {

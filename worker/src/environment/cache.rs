@@ -64,10 +64,8 @@ pub async fn ensure(
     std::fs::create_dir_all(root).map_err(failed(root, "the cache folder cannot be made"))?;
     loop {
         let lock = locked(&path, false, environments.timeout).await?;
-        if let Ok(marker) = File::options().write(true).open(folder.join(MARKER)) {
-            if let Err(error) = marker.set_modified(SystemTime::now()) {
-                tracing::debug!(%error, "the environment's last use could not be noted");
-            }
+        if folder.join(MARKER).is_file() {
+            note_use(&folder);
             return Ok(Held { folder, _lock: lock });
         }
         drop(lock);
@@ -87,6 +85,14 @@ pub async fn ensure(
     }
 }
 
+/// An environment that came with an image may be another user's: it is as good without the note.
+fn note_use(folder: &Path) {
+    let marker = File::options().write(true).open(folder.join(MARKER));
+    if let Err(error) = marker.and_then(|marker| marker.set_modified(SystemTime::now())) {
+        tracing::debug!(%error, "the environment's last use could not be noted");
+    }
+}
+
 fn failed(path: &Path, what: &'static str) -> impl FnOnce(std::io::Error) -> EnvironmentError {
     let path = path.to_owned();
     move |source| EnvironmentError::Cache { path, what, source }
@@ -95,6 +101,8 @@ fn failed(path: &Path, what: &'static str) -> impl FnOnce(std::io::Error) -> Env
 /// Opens and locks a file, waiting for others up to a time.
 async fn locked(path: &Path, alone: bool, patience: Duration) -> Result<File, EnvironmentError> {
     let open = File::options().create(true).truncate(false).read(true).write(true).open(path);
+    // To share the lock, reading is enough: the cache may be a part of an image.
+    let open = if alone { open } else { open.or_else(|_| File::open(path)) };
     let file = open.map_err(failed(path, "the lock file cannot be opened"))?;
     let tried = if alone { file.try_lock() } else { file.try_lock_shared() };
     match tried {
@@ -164,7 +172,7 @@ pub fn list(root: &Path) -> std::io::Result<Vec<Cached>> {
 pub fn prune(root: &Path, unused: Duration) -> std::io::Result<Vec<Cached>> {
     let mut removed = Vec::new();
     for cached in list(root)?.into_iter().filter(|cached| cached.unused >= unused) {
-        let lock = File::options().write(true).open(cached.folder.with_extension("lock"))?;
+        let lock = File::open(cached.folder.with_extension("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => continue,
@@ -179,4 +187,69 @@ pub fn prune(root: &Path, unused: Duration) -> std::io::Result<Vec<Cached>> {
         removed.push(cached);
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::environment::interpreter::ask;
+    use crate::environment::requirements::Wanted;
+
+    async fn ensured(root: &Path) -> Result<Held, EnvironmentError> {
+        let timeout = Duration::from_secs(60);
+        let environments = Environments { root: root.to_owned(), timeout, python: "python3".to_owned() };
+        let wanted = Wanted { lines: Vec::new(), file: None, content: Vec::new(), at: 0..0 };
+        let interpreter = ask("python3".as_ref()).await.expect("tests need a python3");
+        let source = rfx_flow::diagnostic::Source::new("pool.toml", "");
+        ensure(&environments, "key", Order { pool: "t", folder: root, source: &source, interpreter, wanted })
+            .await
+    }
+
+    #[tokio::test]
+    async fn what_is_complete_is_used_as_it_is_also_where_nothing_can_be_written() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("key");
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join(MARKER), "{}").expect("written");
+        File::create(root.path().join("key.lock")).expect("written");
+        let allow = |path: &Path, mode: u32| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        for path in [folder.join(MARKER), root.path().join("key.lock"), root.path().to_owned()] {
+            allow(&path, 0o555);
+        }
+        let held = ensured(root.path()).await;
+        allow(root.path(), 0o755);
+        let held = held.expect("it is complete");
+        assert_eq!(held.folder, folder);
+        assert!(prune(root.path(), Duration::ZERO).expect("it can be read").is_empty(), "it is in use");
+    }
+
+    #[test]
+    fn only_what_the_cache_has_made_is_listed_and_what_was_unused_for_longest_comes_first() {
+        let root = tempfile::tempdir().expect("a folder");
+        for (name, age) in [("young", 1), ("old", 100), ("cut-off", 10)] {
+            let folder = root.path().join(name);
+            std::fs::create_dir(&folder).expect("a folder");
+            File::create(root.path().join(format!("{name}.lock"))).expect("written");
+            let at = SystemTime::now() - Duration::from_secs(age * 24 * 60 * 60);
+            let noted = match name {
+                "cut-off" => File::open(&folder),
+                _ => File::create(folder.join(MARKER)),
+            };
+            noted.and_then(|file| file.set_modified(at)).expect("ours");
+        }
+        std::fs::create_dir(root.path().join("somebody's")).expect("a folder");
+        let names = |all: Vec<Cached>| -> Vec<String> {
+            let name = |c: &Cached| c.folder.file_name().expect("a name").to_string_lossy().into_owned();
+            all.iter().map(name).collect()
+        };
+        assert_eq!(names(list(root.path()).expect("it can be read")), ["old", "cut-off", "young"]);
+        let removed = prune(root.path(), Duration::from_secs(5 * 24 * 60 * 60)).expect("ours");
+        assert_eq!(names(removed), ["old", "cut-off"]);
+        assert_eq!(names(list(root.path()).expect("it can be read")), ["young"]);
+        assert!(list(Path::new("/nonexistent")).expect("nothing is there").is_empty());
+    }
 }

@@ -126,6 +126,28 @@ fn option<'a>(line: &'a str, names: &[&str]) -> Option<&'a str> {
     })
 }
 
+/// A listed requirement with its paths in full: it is written into a file elsewhere, and installers
+/// do not agree on where the relative paths in a file start.
+pub fn in_full(line: &str, pool: &Path) -> String {
+    let full = |path: &str| {
+        let there = pool.join(path);
+        if !path.contains("://") && there.exists() { there.display().to_string() } else { path.to_owned() }
+    };
+    let names = ["-r", "-c", "-f", "-e"];
+    let long = ["--requirement", "--constraint", "--find-links", "--editable"];
+    for name in names.into_iter().chain(long) {
+        if let Some(value) = option(line.trim(), &[name]) {
+            return format!("{name} {}", full(value));
+        }
+    }
+    let path = line.split([';', '[']).next().unwrap_or(line).trim();
+    if path.contains('/') || path.ends_with(".whl") {
+        line.replacen(path, &full(path), 1)
+    } else {
+        line.to_owned()
+    }
+}
+
 /// The local file or folder that a requirement names: paths are relative to the pool's folder.
 fn local(line: &str, pool: &Path) -> Option<PathBuf> {
     let line = option(line, &["-e", "--editable"]).unwrap_or(line);
@@ -204,6 +226,24 @@ mod tests {
         write("lib/build/x.py", "left by a build");
         assert_eq!(before, content("\"reqs/all.txt\""));
         assert_eq!(content("[\"a\", \"b\"]"), [b"a".to_vec(), b"b".to_vec()]);
+    }
+
+    #[test]
+    fn paths_of_listed_requirements_are_written_in_full() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(dir.path().join("pool/wheels")).expect("a folder");
+        std::fs::write(dir.path().join("a.whl"), "").expect("written");
+        let pool = dir.path().join("pool");
+        let full = |line: &str| in_full(line, &pool).replace(&pool.display().to_string(), "POOL");
+        assert_eq!(full("--find-links=wheels"), "--find-links POOL/wheels");
+        assert_eq!(full("-fwheels"), "-f POOL/wheels");
+        assert_eq!(full("../a.whl ; python_version > '3'"), "POOL/../a.whl ; python_version > '3'");
+        assert_eq!(full("-e ./wheels"), "-e POOL/./wheels");
+        for same in
+            ["httpx[http2]>=1", "--no-index", "-f https://example.org/x", "x @ https://example.org/x.whl"]
+        {
+            assert_eq!(full(same), same);
+        }
     }
 
     #[test]
