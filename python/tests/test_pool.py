@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import MakePool
 
 from rfx import PoolError
-from rfx._function import registered
 from rfx._manifest import read_simple
 from rfx.testing import Pool
 
 GOOD = "import rfx\n@rfx.function\ndef go() -> int:\n    return 1\n"
-
-
-@pytest.fixture(autouse=True)
-def forget_pools() -> Iterator[None]:
-    """Let each test import modules of the same names anew."""
-    path, modules = sys.path.copy(), set(sys.modules)
-    yield
-    sys.path[:] = path
-    registered.clear()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 def test_modules_are_found_by_their_place(make_pool: MakePool) -> None:
@@ -85,7 +71,10 @@ def test_without_a_version_the_newest_is_called(make_pool: MakePool) -> None:
     [
         (None, 'name = "my-pool"'),
         ('description = "x"', "the name is missing"),
-        ('name = "n"\nmodule = ["a"]', "`module` is not known; use name, description, version, owner, modules, python, requirements"),
+        (
+            'name = "n"\nmodule = ["a"]',
+            "`module` is not known; use name, description, version, owner, modules,",
+        ),
         ('name = "A b"', '"A b" is not the name of a pool; use lower-case letters, digits, inner hyphens'),
         ("name = 1", 'name is 1; write a text, such as name = "…"'),
         ('name = "n"\nmodules = "a"', 'modules is \'a\'; write a list such as ["tenants", "apps.push"]'),

@@ -41,10 +41,7 @@ def of_failure(problem: AssertionError) -> Assertion | None:
     expected, seen = getattr(problem, "expected", MISSING), getattr(problem, "seen", MISSING)
     if seen is MISSING:
         return None
-    trace = problem.__traceback__
-    while trace is not None and trace.tb_next is not None and not _is_ours(trace.tb_next.tb_frame):
-        trace = trace.tb_next
-    place = "fail" if trace is None else label(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    place = _place(problem)
     return Assertion(place, False, None if expected is MISSING else shown(expected), shown(seen), str(problem))
 
 
@@ -56,11 +53,7 @@ def soft(assertions: list[Assertion], message: str) -> Iterator[None]:
     except AssertionError as problem:
         found = of_failure(problem)
         if found is None:
-            trace = problem.__traceback__
-            while trace is not None and trace.tb_next is not None:
-                trace = trace.tb_next
-            place = "soft" if trace is None else label(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-            found = Assertion(place, False, None, None, str(problem))
+            found = Assertion(_place(problem), False, None, None, str(problem))
         assertions.append(found._replace(message=f"{message}: {found.message}" if message else found.message))
 
 
@@ -92,5 +85,11 @@ class raises(Generic[E]):
         return " or ".join(kind.__name__ for kind in kinds)
 
 
-def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == "rfx"
+def _place(problem: BaseException) -> str:
+    """Find the last line of the author's that an exception came through."""
+    place, trace = "", problem.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] != "rfx":
+            place = label(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        trace = trace.tb_next
+    return place
