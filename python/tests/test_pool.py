@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,44 @@ def test_what_is_broken_harms_nothing_else(make_pool: MakePool) -> None:
     assert "'a-b' is not a name: use identifiers" in broken["badname"][1]
     assert broken["hints"][0] == 2
     assert "hints.bad: UnsupportedTypeError: parameter `a`: rfx does not bind the type bytes" in broken["hints"][1]
+
+
+def test_a_function_that_is_refused_costs_only_itself(make_pool: MakePool) -> None:
+    source = f"{GOOD}@rfx.function\ndef many():\n    yield 1\n@rfx.function(retry=0)\ndef never(): ...\n"
+    for _ in range(2):  # the second time the module is imported already
+        pool = Pool(make_pool(m=source))
+        assert pool.functions == ["m.go"]
+        many, never = pool.broken
+        assert (many.line, many.error) == (
+            *(5,),
+            "m.many: TypeError: m.many: a generator cannot be a function of rfx; return a list",
+        )
+        assert (never.line, never.error.partition("; ")[0]) == (8, "m.never: ValueError: retry is 0")
+
+
+def test_a_plain_script_is_a_function_of_its_name(make_pool: MakePool) -> None:
+    script = '"""A script."""\ndef main(count: int = 1) -> int:\n    """Count."""\n    return count + 1\n'
+    imported = "from sub.script import main\n"
+    pool = Pool(make_pool(**{"sub/script": script, "both": GOOD + "def main(): ...\n", "other": imported}))
+    assert pool.broken == []
+    assert pool.functions == ["both.go", "sub.script"]
+    assert pool.call("sub.script", count=3).output == 4
+
+
+def test_what_is_the_workers_is_let_through(make_pool: MakePool) -> None:
+    manifest = """
+    name = "my-pool_2"
+    python = "3.12"
+    requirements = ["httpx>=0.27"]
+    env = "current"
+    isolation = "warm"
+    [runner]
+    max_jobs = 1000
+    [[function]]
+    name = "disks.check"
+    exec = ["./check.sh"]
+    """
+    assert Pool(make_pool(textwrap.dedent(manifest), m=GOOD)).functions == ["m.go"]
 
 
 def test_two_functions_of_one_name_are_both_given_up(make_pool: MakePool) -> None:
