@@ -70,7 +70,7 @@ pub fn parse(source: &Source) -> Result<Value, Problem> {
     }
 }
 
-fn json(source: &Source) -> Result<Value, Problem> {
+pub(crate) fn json(source: &Source) -> Result<Value, Problem> {
     serde_json::from_str(source.text()).map_err(|error| {
         let line_start: usize =
             source.text().split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();

@@ -6,6 +6,7 @@ pub mod data;
 pub mod diagnostic;
 mod extend;
 pub mod files;
+pub mod input;
 pub mod library;
 pub mod model;
 mod over;

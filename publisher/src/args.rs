@@ -64,6 +64,20 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Functions>,
     },
+    /// Call one function, or a flow of a pool, as a run: its output goes to stdout as JSON, the rest to stderr
+    Call(CallArgs),
+    /// Begin a project: a pool with a function and its test, and a flow that uses it
+    Init {
+        /// The folder, which is made
+        #[arg(default_value = ".", value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Begin a function or a flow in the project around
+    New {
+        /// Which
+        #[command(subcommand)]
+        what: New,
+    },
     /// Print the JSON Schema of flows, for editors
     Schema,
     /// Stay up and drive every run whose own publisher is gone
@@ -73,18 +87,57 @@ pub enum Command {
 /// Which functions to show.
 #[derive(Debug, Subcommand)]
 pub enum Functions {
-    /// All of them
-    List,
-    /// Those whose name, tags, owner or documentation hold a text
+    /// All of them, or those that fit
+    List(FilterArgs),
+    /// Those whose name, documentation, tags, owner or pool hold some words, the best first
     Search {
-        /// The text
-        text: String,
+        /// The words
+        #[arg(required_unless_present_any = ["tag", "owner", "input_type", "from", "group"])]
+        text: Vec<String>,
+        /// Which of them
+        #[command(flatten)]
+        filter: FilterArgs,
     },
-    /// All about one
+    /// All about one: inputs, output, examples, versions, who serves it, what it last came to
     Show {
-        /// Its dotted name
+        /// Its dotted name, or NAME@VERSION; the newest version otherwise
         name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
+    /// Write the catalogue as one HTML page that needs no server
+    Docs {
+        /// The file, or a folder in which it is index.html
+        #[arg(long, default_value = "functions.html", value_name = "DIR|FILE")]
+        to: PathBuf,
+        /// The functions and flows of a pool's folder, without a server; may be repeated
+        #[arg(long, value_name = "DIR")]
+        pool: Vec<PathBuf>,
+    },
+}
+
+/// Which functions are meant.
+#[derive(Debug, Default, Args)]
+pub struct FilterArgs {
+    /// With this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Of this owner
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+    /// With an input of this type (Host, string, array, date, …), at any depth, or of this name
+    #[arg(long, value_name = "TYPE")]
+    pub input_type: Option<String>,
+    /// From this pool
+    #[arg(long = "pool", id = "from", value_name = "NAME")]
+    pub pool: Option<String>,
+    /// Announced by this group
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A flow and what the run says about it.
@@ -107,6 +160,9 @@ pub struct PlanArgs {
     /// Run once in every live group, or in each that has the labels
     #[arg(long, value_name = "LABELS", num_args = 0..=1, default_missing_value = "")]
     pub each_group: Option<String>,
+    /// In what process functions of pools are executed, whatever they say: warm, fresh or shared
+    #[arg(long, value_name = "KIND")]
+    pub isolation: Option<rfx_schemas::rules::Isolation>,
     /// Only this step, tag:NAME or owner:NAME, with what it needs; may be repeated
     #[arg(long, value_name = "STEP")]
     pub only: Vec<String>,
@@ -171,6 +227,65 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "report")]
     pub detach: bool,
     /// Only the verdict and what did not pass
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// What to begin.
+#[derive(Debug, Subcommand)]
+pub enum New {
+    /// A function in a module of its own, with a unit test
+    Function {
+        /// Its dotted name: MODULE.FUNCTION
+        name: String,
+        /// The pool's folder [default: the nearest one]
+        #[arg(long, value_name = "DIR")]
+        pool: Option<PathBuf>,
+    },
+    /// A flow, in the folder flows
+    Flow {
+        /// Its name
+        name: String,
+    },
+}
+
+/// What to call.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// The function, or a flow of a pool: NAME or NAME@VERSION
+    #[arg(value_name = "NAME")]
+    pub function: String,
+    /// Its input: a JSON object, @FILE with one, or - to read one from stdin
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+    /// A field of its input, or one inside as OUTER.INNER=VALUE; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// A part of the system under test; may be repeated
+    #[arg(long, value_name = "NAME=URL")]
+    pub target: Vec<String>,
+    /// Where it runs, by labels: provider=aws
+    #[arg(long = "where", value_name = "LABELS")]
+    pub places: Vec<String>,
+    /// The group in which it runs
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// A secret of the worker to give to it; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub secret: Vec<String>,
+    /// Longest time that it may take, such as 30s
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// A folder whose flows may be called; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub pool: Vec<PathBuf>,
+    /// Write report.json, junit.xml and report.html into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Fail at once when no worker serves it, rather than wait for one
+    #[arg(long)]
+    pub require_workers: bool,
+    /// On stderr only what did not pass
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -84,7 +84,7 @@ def test_the_worker_is_told(make_pool: MakePool) -> None:
     @rfx.function
     def g(): ...
     """
-    f, g = hello(Pool(make_pool(m=source))._loaded)["functions"]
+    f, g = hello(Pool(make_pool(m=source))._loaded, None)["functions"]
     assert {key: f[key] for key in ("isolation", "retry", "secrets", "examples", "async")} == {
         "isolation": "shared",
         "retry": {"max_attempts": 3, "backoff": 0.5, "max_backoff": 600.0, "on": ["error"]},

@@ -210,6 +210,7 @@ fn attempt(number: u32, kind: OutcomeKind, at: i64, ran: i64, detail: Option<Det
         started: stamp(at + 4),
         ended: stamp(at + 4 + ran),
         deliveries: 1,
+        digest: None,
         detail: detail.map(Box::new),
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: what functions print, name or return is text from strangers. It passes
 //! `text::plain` before it reaches a terminal or a file, and each rendering escapes it for its format.
 
+pub mod catalogue;
 pub mod files;
 pub mod html;
 pub mod json;

@@ -27,7 +27,8 @@ pub struct Recorder {
     submitted: Submitted,
     at: Stamp,
     steps: Vec<Recorded>,
-    workers: HashSet<Arc<str>>,
+    /// Names of workers and digests: there are few, on many attempts.
+    texts: HashSet<Arc<str>>,
     cancelled: Option<String>,
     finished: Option<(Finished, Stamp)>,
     unreadable: u64,
@@ -64,7 +65,7 @@ impl Recorder {
             submitted,
             at,
             steps,
-            workers: HashSet::new(),
+            texts: HashSet::new(),
             cancelled: None,
             finished: None,
             unreadable: 0,
@@ -121,7 +122,8 @@ impl Recorder {
     fn keep(&mut self, outcome: &Outcome) {
         let (step, item) = (outcome.job.step as usize, outcome.job.item as usize);
         let small = self.state.steps().get(step).is_some_and(|s| s.jobs.len() <= SMALL_STEP);
-        let worker = self.worker(outcome.worker.as_str());
+        let worker = self.text(outcome.worker.as_str());
+        let digest = outcome.digest.as_deref().map(|digest| self.text(digest));
         let Some(recorded) = self.steps.get_mut(step) else { return };
         recorded.first = Some(recorded.first.map_or(outcome.released, |first| first.min(outcome.released)));
         recorded.last = Some(recorded.last.map_or(outcome.ended, |last| last.max(outcome.ended)));
@@ -144,18 +146,19 @@ impl Recorder {
             started: outcome.started,
             ended: outcome.ended,
             deliveries: u32::try_from(outcome.deliveries).unwrap_or(u32::MAX),
+            digest,
             detail: detail(outcome, small),
         });
     }
 
-    /// The one copy of a worker's name.
-    fn worker(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.workers.get(name) {
+    /// The one copy of a text that many attempts have.
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
         }
-        let name: Arc<str> = name.into();
-        self.workers.insert(Arc::clone(&name));
-        name
+        let text: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
     }
 
     /// The report as the facts so far make it; `now` ends the duration of what goes on.

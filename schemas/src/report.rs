@@ -170,6 +170,9 @@ pub struct AttemptReport {
     pub ended: Stamp,
     /// How often the broker handed it over.
     pub deliveries: u32,
+    /// Digest of the code that ran, as its worker announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Arc<str>>,
     /// What there is to see; nothing for most that passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<Detail>>,

@@ -1,7 +1,9 @@
 //! Tests of the whole, each in a world of its own: a real nats-server, real processes.
 
 mod bad_input;
+mod call;
 mod cases;
+mod catalogue;
 mod composites;
 mod connecting;
 mod docs;
@@ -9,7 +11,9 @@ mod faults;
 mod flow;
 mod plan;
 mod roles;
+mod scaffold;
 mod services;
 mod telemetry;
 mod tidy;
 mod traps;
+mod versions;

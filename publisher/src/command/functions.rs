@@ -1,79 +1,73 @@
-//! `functions`: what workers offer.
+//! `functions`: what workers offer, as a list, one by one, and as a page.
+
+mod docs;
+mod outcomes;
 
 use rfx_config::process::{Failure, print};
 use rfx_flow::diagnostic::did_you_mean;
 use rfx_publisher::catalogue::{self, workers};
+use rfx_report::catalogue::search::{Filter, search};
+use rfx_report::catalogue::{Entry, entries, terminal};
 use rfx_schemas::exit;
-use rfx_schemas::record::{BrokenModule, FunctionRecord};
+use rfx_schemas::name::Version;
+use rfx_schemas::record::{BrokenModule, parse_use};
+use rfx_transport::Transport;
+use serde_json::{Value, json};
 
 use super::Desk;
-use crate::args::Functions;
+use crate::args::{FilterArgs, Functions};
 
-/// Lists, searches or shows functions.
+/// Lists, searches or shows functions, or writes their page.
 pub async fn functions(desk: Desk, command: Option<Functions>) -> Result<u8, Failure> {
+    match command.unwrap_or_else(|| Functions::List(FilterArgs::default())) {
+        Functions::List(filter) => list(desk, None, filter).await,
+        Functions::Search { text, filter } => {
+            let text = Some(text.join(" ")).filter(|text| !text.trim().is_empty());
+            list(desk, text, filter).await
+        }
+        Functions::Show { name, json } => show(desk, &name, json).await,
+        Functions::Docs { to, pool } => docs::write(desk, &to, &pool).await,
+    }
+}
+
+/// What a server knows.
+struct Shelf {
+    entries: Vec<Entry>,
+    broken: Vec<BrokenModule>,
+}
+
+impl Shelf {
+    async fn read(transport: &Transport) -> Result<Self, Failure> {
+        transport.ensure().await.map_err(Failure::unavailable)?;
+        let read = tokio::try_join!(catalogue::functions(transport), workers(transport));
+        let (records, up) = read.map_err(Failure::unavailable)?;
+        let mut broken: Vec<_> = up.iter().flat_map(|worker| worker.broken.clone()).collect();
+        broken.sort_by(|a, b| (&a.pool, &a.module).cmp(&(&b.pool, &b.module)));
+        broken.dedup();
+        Ok(Self { entries: entries(records, &up), broken })
+    }
+}
+
+async fn list(desk: Desk, text: Option<String>, args: FilterArgs) -> Result<u8, Failure> {
     let transport = desk.connect().await?;
-    transport.ensure().await.map_err(Failure::unavailable)?;
-    let all = catalogue::functions(&transport).await.map_err(Failure::unavailable)?;
-    match command.unwrap_or(Functions::List) {
-        Functions::List => {
-            let up = workers(&transport).await.map_err(Failure::unavailable)?;
-            let mut broken: Vec<_> = up.into_iter().flat_map(|worker| worker.broken).collect();
-            broken.sort_by(|a, b| (&a.pool, &a.module).cmp(&(&b.pool, &b.module)));
-            broken.dedup();
-            print(&format!("{}{}", table(&all), broken_list(&broken)))?;
-        }
-        Functions::Search { text } => {
-            let found: Vec<_> = all.into_iter().filter(|f| holds(f, &text)).collect();
-            match found.is_empty() {
-                true => {
-                    print(&format!("no function has to do with {text:?}; rfx-publish functions lists all\n"))?
-                }
-                false => print(&table(&found))?,
-            }
-        }
-        Functions::Show { name } => {
-            let found: Vec<_> = all.iter().filter(|f| f.name.as_str() == name).collect();
-            if found.is_empty() {
-                let help = did_you_mean(&name, all.iter().map(|f| f.name.as_str()))
-                    .unwrap_or_else(|| "rfx-publish functions lists what there is".to_owned());
-                return Err(Failure::usage(format!("no function {name}; {help}")));
-            }
-            print(&found.iter().map(|f| detail(f)).collect::<Vec<_>>().join("\n"))?;
-        }
+    let Shelf { entries, mut broken } = Shelf::read(&transport).await?;
+    let FilterArgs { tag, owner, input_type, pool, group, json } = args;
+    let filter = Filter { text, tags: tag, owner, input_type, pool, group };
+    // A search is for what is there; the list also says what is not, and why.
+    broken.retain(|module| filter.is_empty() || filter.pool.as_ref() == Some(&module.pool));
+    let found = search(&entries, &filter);
+    if json {
+        let all: Vec<_> = found.iter().map(|entry| entry.json()).collect();
+        print(&format!("{:#}\n", json!({"functions": all, "broken": broken})))?;
+        return Ok(exit::PASSED);
     }
+    let text = match (found.is_empty(), filter.is_empty()) {
+        (false, _) => terminal::list(&found),
+        (true, true) => "no functions; workers announce those of their pools\n".to_owned(),
+        (true, false) => "no function is like that; rfx-publish functions lists all\n".to_owned(),
+    };
+    print(&format!("{text}{}", broken_list(&broken)))?;
     Ok(exit::PASSED)
-}
-
-/// Whether a function has to do with a text.
-fn holds(function: &FunctionRecord, text: &str) -> bool {
-    let text = text.to_lowercase();
-    let own = [
-        function.name.as_str(),
-        &function.doc,
-        function.owner.as_deref().unwrap_or_default(),
-        &function.pool,
-    ];
-    own.into_iter()
-        .chain(function.tags.iter().map(String::as_str))
-        .any(|own| own.to_lowercase().contains(&text))
-}
-
-fn table(functions: &[FunctionRecord]) -> String {
-    if functions.is_empty() {
-        return "no functions; workers announce those of their pools\n".to_owned();
-    }
-    let mut table = super::table(["function", "version", "group", "pool", "tags", "about"]);
-    for function in functions {
-        table.add_row([
-            function.name.as_str(),
-            function.version.as_str(),
-            function.group.as_str(),
-            &function.pool,
-            &function.tags.join(", "),
-            function.doc.lines().next().unwrap_or_default(),
-        ]);
-    }
-    format!("{table}\n")
 }
 
 fn broken_list(broken: &[BrokenModule]) -> String {
@@ -87,29 +81,51 @@ fn broken_list(broken: &[BrokenModule]) -> String {
     text
 }
 
-fn detail(function: &FunctionRecord) -> String {
-    let kind = if function.flow.is_some() { " (a flow)" } else { "" };
-    let mut text = format!("{}@{}{kind}\n", function.name, function.version);
-    let mut line = |name: &str, value: &str| {
-        if !value.is_empty() {
-            text.push_str(&format!("  {name:8} {value}\n"));
-        }
+async fn show(desk: Desk, text: &str, as_json: bool) -> Result<u8, Failure> {
+    let (name, version) = parse_use(text).map_err(Failure::usage)?;
+    let transport = desk.connect().await?;
+    let Shelf { entries, broken } = Shelf::read(&transport).await?;
+    let all: Vec<&Entry> = entries.iter().filter(|entry| entry.record.name == name).collect();
+    let Some(chosen) = choose(&all, version.as_ref()) else {
+        let help = match all.is_empty() {
+            false => format!("it is there in version {}", versions(&all)),
+            true => unknown(text, &entries, &broken),
+        };
+        return Err(Failure::usage(format!("no function {text}; {help}")));
     };
-    line("group", function.group.as_str());
-    line("queue", function.queue.as_str());
-    line("pool", &function.pool);
-    line("source", function.source.as_deref().unwrap_or_default());
-    line("owner", function.owner.as_deref().unwrap_or_default());
-    line("tags", &function.tags.join(", "));
-    line("timeout", &function.timeout.map(|s| format!("{s} s")).unwrap_or_default());
-    line("seen", &function.seen.to_string());
-    function.doc.lines().for_each(|doc| text.push_str(&format!("  {doc}\n")));
-    for (name, schema) in [("input", &function.input), ("output", &function.output)] {
-        if !schema.is_null() {
-            text.push_str(&format!("  {name}:\n"));
-            let pretty = serde_json::to_string_pretty(schema).unwrap_or_default();
-            pretty.lines().for_each(|schema| text.push_str(&format!("    {schema}\n")));
-        }
+    // Runs tell of it, and nobody waits for them for long.
+    let last = outcomes::find(&transport, &name).await;
+    if as_json {
+        let last: Option<Vec<Value>> = last.map(|last| last.iter().map(terminal::Last::json).collect());
+        let mut shown = chosen.json();
+        shown["versions"] = all.iter().map(|entry| entry.json()).collect();
+        shown["last"] = json!(last);
+        print(&format!("{shown:#}\n"))?;
+    } else {
+        print(&terminal::show(chosen, &all, last.as_deref()))?;
     }
-    text
+    Ok(exit::PASSED)
+}
+
+/// The version that is wanted, else the newest that somebody serves, else the newest.
+fn choose<'a>(all: &[&'a Entry], version: Option<&Version>) -> Option<&'a Entry> {
+    match version {
+        Some(version) => all.iter().find(|entry| entry.record.version == *version).copied(),
+        None => all.iter().rev().find(|entry| !entry.is_stopped()).or(all.last()).copied(),
+    }
+}
+
+fn versions(all: &[&Entry]) -> String {
+    all.iter().map(|entry| entry.record.version.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown(text: &str, entries: &[Entry], broken: &[BrokenModule]) -> String {
+    let mut help = did_you_mean(text, entries.iter().map(|entry| entry.record.name.as_str()))
+        .unwrap_or_else(|| "rfx-publish functions lists what there is".to_owned());
+    if !broken.is_empty() {
+        let named: Vec<_> =
+            broken.iter().map(|b| format!("{} of pool {}: {}", b.module, b.pool, b.error)).collect();
+        help.push_str(&format!("; it may be in a module that does not import: {}", named.join("; ")));
+    }
+    help
 }

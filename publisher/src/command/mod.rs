@@ -1,10 +1,12 @@
 //! The commands of `rfx-publish`: what each asks for, does, and prints.
 
+mod call;
 mod functions;
 mod plan;
 mod pool;
 mod run;
 mod runs;
+mod scaffold;
 mod schema;
 
 use std::io::IsTerminal as _;
@@ -49,6 +51,9 @@ pub async fn dispatch(desk: Desk, command: Command) -> Result<u8, Failure> {
         Command::Cancel { run } => run::cancel(desk, &run).await,
         Command::Resume { run, report } => run::resume(desk, &run, report).await,
         Command::Functions { command } => functions::functions(desk, command).await,
+        Command::Call(args) => call::call(desk, args).await,
+        Command::Init { folder } => scaffold::init(&folder),
+        Command::New { what } => scaffold::new(&what),
         Command::Schema => schema::show(),
         Command::Serve => run::serve(desk).await,
     }

@@ -110,6 +110,7 @@ pub fn choices(args: &PlanArgs) -> Result<Choices, Failure> {
             .map(|(name, file)| (name, PathBuf::from(file)))
             .collect(),
         places,
+        isolation: args.isolation,
         each_group: match args.each_group.as_deref() {
             None => None,
             Some("") => Some(Place::default()),
@@ -126,7 +127,7 @@ fn chosen(texts: &[String]) -> Vec<Chosen> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-fn pairs(option: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn pairs(option: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err(Failure::usage(format!("{option} {text}: write it as {option} NAME=VALUE"))),

@@ -9,14 +9,17 @@ use rfx_schemas::name::Group;
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
 use serde::Deserialize;
 
+/// What a worker says of pools.
 #[derive(Deserialize)]
-struct Described {
-    functions: Vec<FunctionRecord>,
-    broken: Vec<BrokenModule>,
+pub struct Described {
+    /// Their functions and flows, and those that every worker has.
+    pub functions: Vec<FunctionRecord>,
+    /// What could not be imported.
+    pub broken: Vec<BrokenModule>,
 }
 
-/// All that these pools have, as if workers served them.
-pub fn catalogue(pools: &[PathBuf], fallback: &Group) -> Result<Catalogue, Failure> {
+/// Asks a worker what these pools have.
+pub fn describe(pools: &[PathBuf]) -> Result<Described, Failure> {
     let mut command = Command::new(worker());
     command.arg("describe");
     for pool in pools {
@@ -28,8 +31,13 @@ pub fn catalogue(pools: &[PathBuf], fallback: &Group) -> Result<Catalogue, Failu
     if !said.status.success() {
         return Err(Failure::usage(String::from_utf8_lossy(&said.stderr).trim().to_owned()));
     }
-    let described: Described = serde_json::from_slice(&said.stdout)
-        .map_err(|error| Failure::usage(format!("rfx-worker is of another version: {error}")))?;
+    serde_json::from_slice(&said.stdout)
+        .map_err(|error| Failure::usage(format!("rfx-worker is of another version: {error}")))
+}
+
+/// All that these pools have, as if workers served them.
+pub fn catalogue(pools: &[PathBuf], fallback: &Group) -> Result<Catalogue, Failure> {
+    let described = describe(pools)?;
     let broken = described.broken.iter().map(|b| format!("{} of pool {}: {}", b.module, b.pool, b.error));
     let here = |function| FunctionRecord { group: fallback.clone(), ..function };
     Ok(Catalogue {
@@ -42,7 +50,7 @@ pub fn catalogue(pools: &[PathBuf], fallback: &Group) -> Result<Catalogue, Failu
 }
 
 /// The worker that came with this program, else the one on PATH.
-fn worker() -> PathBuf {
+pub fn worker() -> PathBuf {
     let name = format!("rfx-worker{}", std::env::consts::EXE_SUFFIX);
     let own = std::env::current_exe().ok();
     let beside = own.as_deref().and_then(Path::parent).map(|folder| folder.join(&name));

@@ -12,7 +12,7 @@ use rfx_publisher::progress::Progress;
 use rfx_publisher::submit::{ci_trace, prepare, read_flow, submit};
 use rfx_report::summary::{Style, summary};
 use rfx_schemas::exit;
-use rfx_schemas::fact::Cause;
+use rfx_schemas::fact::{Cause, Finished};
 use rfx_schemas::id::RunId;
 use rfx_schemas::plan::Plan;
 use rfx_schemas::stamp::Stamp;
@@ -22,15 +22,45 @@ use rfx_transport::facts::Scope;
 use rfx_transport::run::Loaded;
 
 use super::plan::{choices, load_catalogue};
-use super::{Desk, color, drive_failure, find_failure, submit_failure, write_report};
+use super::{Desk, color, color_of_errors, drive_failure, find_failure, submit_failure, write_report};
 use crate::args::RunArgs;
 
 /// How a run is watched.
-struct Watch {
-    report: Option<PathBuf>,
-    quiet: bool,
+#[derive(Default)]
+pub(super) struct Watch {
+    /// Where its report goes.
+    pub(super) report: Option<PathBuf>,
+    /// Only what did not pass.
+    pub(super) quiet: bool,
     /// Whether this process submitted the run just now.
-    first: bool,
+    pub(super) first: bool,
+    /// Whether stdout is for something else: then all goes to stderr.
+    pub(super) aside: bool,
+}
+
+impl Watch {
+    fn say(&self, text: &str) -> Result<(), Failure> {
+        match self.aside {
+            false => print(text),
+            true => {
+                drop(std::io::stderr().write_all(text.as_bytes()));
+                Ok(())
+            }
+        }
+    }
+
+    fn color(&self) -> bool {
+        if self.aside { color_of_errors() } else { color() }
+    }
+}
+
+/// Makes the folder for a report: said now, not when the run has ended.
+pub(super) fn prepare_report(desk: &Desk, report: Option<PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    let report = report.or(desk.settings.publisher.report.clone());
+    if let Some(dir) = &report {
+        rfx_report::files::prepare(dir).map_err(Failure::usage)?;
+    }
+    Ok(report)
 }
 
 /// Submits a flow, drives its run, and answers with its verdict.
@@ -43,20 +73,16 @@ pub async fn run(desk: Desk, args: RunArgs) -> Result<u8, Failure> {
     if args.require_workers {
         require_workers(&prepared.plan, &catalogue)?;
     }
-    let report = args.report.or(desk.settings.publisher.report.clone());
-    if let Some(dir) = &report {
-        // Said now, not when the run has ended.
-        rfx_report::files::prepare(dir).map_err(Failure::usage)?;
-    }
+    let report = if args.detach { None } else { prepare_report(&desk, args.report)? };
     let loaded = submit(&transport, prepared, ci_trace()).await.map_err(Failure::unavailable)?;
     let run = loaded.submitted.run;
     if args.detach {
-        return detach(&transport, run).await;
+        return detach(&desk, &transport, run).await;
     }
     if !args.quiet {
         drop(writeln!(std::io::stderr(), "run {run}"));
     }
-    let watch = Watch { report, quiet: args.quiet, first: true };
+    let watch = Watch { report, quiet: args.quiet, first: true, aside: false };
     attend(desk, transport, loaded, watch).await
 }
 
@@ -65,8 +91,8 @@ pub async fn resume(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u
     let transport = desk.connect().await?;
     let run = find(&transport, text).await.map_err(find_failure)?;
     let loaded = find::load(&transport, run).await.map_err(find_failure)?;
-    let report = report.or(desk.settings.publisher.report.clone());
-    attend(desk, transport, loaded, Watch { report, quiet: false, first: false }).await
+    let report = prepare_report(&desk, report)?;
+    attend(desk, transport, loaded, Watch { report, ..Watch::default() }).await
 }
 
 /// Asks for a run's end, and drives it there if nobody else does.
@@ -87,7 +113,7 @@ pub async fn cancel(desk: Desk, text: &str) -> Result<u8, Failure> {
     transport.announce_cancel(run).await;
     let said = if ask == 1 { "cancelling" } else { "cancelling, without the rest of teardown" };
     drop(writeln!(std::io::stderr(), "{said} run {run}"));
-    attend(desk, transport, loaded, Watch { report: None, quiet: true, first: false }).await?;
+    attend(desk, transport, loaded, Watch { quiet: true, ..Watch::default() }).await?;
     Ok(exit::PASSED)
 }
 
@@ -102,7 +128,7 @@ pub async fn serve(desk: Desk) -> Result<u8, Failure> {
     Ok(exit::PASSED)
 }
 
-fn require_workers(plan: &Plan, catalogue: &Catalogue) -> Result<(), Failure> {
+pub(super) fn require_workers(plan: &Plan, catalogue: &Catalogue) -> Result<(), Failure> {
     let missing = plan.steps.iter().enumerate().filter_map(|(at, step)| {
         let call = step.call()?;
         let up = catalogue.groups.iter().any(|g| g.group == call.group);
@@ -120,8 +146,15 @@ fn require_workers(plan: &Plan, catalogue: &Catalogue) -> Result<(), Failure> {
     ))
 }
 
-async fn detach(transport: &Transport, run: RunId) -> Result<u8, Failure> {
+async fn detach(desk: &Desk, transport: &Transport, run: RunId) -> Result<u8, Failure> {
     print(&format!("{run}\n"))?;
+    if let Some(dir) = &desk.settings.publisher.report {
+        let dir = dir.display();
+        let text = format!(
+            "publisher.report is left out with --detach: rfx-publish show {run} --report {dir} writes it when the run has ended"
+        );
+        drop(writeln!(std::io::stderr(), "{text}"));
+    }
     if !catalogue::resident(transport).await.map_err(Failure::unavailable)? {
         let text = "no resident publisher is up: nobody drives the run until `rfx-publish serve` or `rfx-publish resume` does";
         drop(writeln!(std::io::stderr(), "{text}"));
@@ -137,14 +170,26 @@ enum Attended {
     Interrupted,
 }
 
-/// Drives a run to its end, or follows whoever does, and reports.
 async fn attend(desk: Desk, transport: Transport, loaded: Loaded, watch: Watch) -> Result<u8, Failure> {
+    let (code, _) = follow(desk, &transport, loaded, watch).await?;
+    transport.close().await;
+    Ok(code)
+}
+
+/// Drives a run to its end, or follows whoever does, and reports. Gives the exit code, and the end if it is
+/// recorded.
+pub(super) async fn follow(
+    desk: Desk,
+    transport: &Transport,
+    loaded: Loaded,
+    watch: Watch,
+) -> Result<(u8, Option<Finished>), Failure> {
     let run = loaded.submitted.run;
     let source = Source::Own(transport.facts(Scope::Run(run), transport.member(), loaded.sequence));
     let window = desk.settings.publisher.window as usize;
-    let mut driver = Driver::new(&transport, loaded, source, window, watch.first).map_err(drive_failure)?;
+    let mut driver = Driver::new(transport, loaded, source, window, watch.first).map_err(drive_failure)?;
     let mut progress = Progress::new(driver.recorder(), watch.quiet);
-    let attended = drive(&mut driver, &mut progress, &transport, desk.signals).await;
+    let attended = drive(&mut driver, &mut progress, transport, desk.signals).await;
     progress.finish();
     let code = match attended? {
         Attended::Verdict(verdict) => exit::of_verdict(verdict),
@@ -156,17 +201,16 @@ async fn attend(desk: Desk, transport: Transport, loaded: Loaded, watch: Watch) 
             exit::INTERRUPTED
         }
         Attended::Detached => {
-            print(&format!("{run} goes on; rfx-publish show {run} tells how it stands\n"))?;
+            watch.say(&format!("{run} goes on; rfx-publish show {run} tells how it stands\n"))?;
             exit::PASSED
         }
     };
     let report = driver.recorder().report(Stamp::now());
-    print(&summary(&report, Style { color: color(), width: None, brief: watch.quiet }))?;
+    watch.say(&summary(&report, Style { color: watch.color(), width: None, brief: watch.quiet }))?;
     if let Some(dir) = &watch.report {
-        print(&format!("report:\n{}", write_report(dir, &report)?))?;
+        watch.say(&format!("report:\n{}", write_report(dir, &report)?))?;
     }
-    transport.close().await;
-    Ok(code)
+    Ok((code, driver.recorder().finished().cloned()))
 }
 
 /// Drives while listening to signals: the first asks for the end, the second skips teardown, the
