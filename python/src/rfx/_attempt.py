@@ -63,7 +63,7 @@ def _executed(function: Function, arguments: dict[str, object], ctx: Context, pr
         problem = raised
     late = yield from fixtures.finish()
     outcome = of_body(output, ctx) if problem is None else of_exception(problem, ctx)
-    return with_late(outcome, late)
+    return with_late(outcome, late) if late else outcome
 
 
 def _called(function: Function, arguments: dict[str, object], ctx: Context, fixtures: Fixtures) -> Steps[object]:

@@ -87,8 +87,6 @@ def refused(problem: Exception) -> Outcome:
 
 def with_late(outcome: Outcome, late: Sequence[Late]) -> Outcome:
     """Add what went wrong while fixtures were finished: an error where all was well, a note where it was not."""
-    if not late:
-        return outcome
     text = "\n".join(map(str, late))
     error = outcome.error
     if outcome.kind in ("passed", "skipped") or error is None:
