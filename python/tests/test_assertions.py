@@ -212,6 +212,26 @@ def test_texts_are_compared_by_line_and_helpers_of_the_pool_are_rewritten_too(po
     assert "-    3\n+    2" in error.diff
 
 
+def test_huge_values_fail_in_good_time(make_pool: MakePool) -> None:
+    source = """
+    import rfx
+    @rfx.function
+    def lists():
+        assert list(range(1_000_000)) == [*range(999_999), 0]
+    @rfx.function
+    def middle():
+        assert [n % 7 for n in range(9000)] == [n % 7 for n in range(5000)] + [n % 5 for n in range(4000)]
+    """
+    pool = Pool(make_pool(m=source))
+    for name in ("m.lists", "m.middle"):
+        outcome = pool.call(name)
+        assert outcome.kind == "failed"
+        [one] = outcome.assertions
+        assert len(str(one.seen)) < 70_000
+    assert outcome.error is not None
+    assert "\n-  0,\n" in (outcome.error.diff or "")
+
+
 def test_other_comparisons_have_no_diff(pool: Pool) -> None:
     outcome = pool.call("m.member", names=["a"])
     assert outcome.error is not None

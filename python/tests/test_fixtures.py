@@ -285,7 +285,7 @@ def test_a_fixture_of_the_run_is_made_once_and_kept_as_json(make_pool: MakePool)
     pool = Pool(make_pool(r=RUN))
     assert pool.broken == []
     assert [pool.call("r.use").output for _ in range(3)] == [["Tenant", "t-1"]] * 3
-    assert pool.state["fixture.tenant"] == {"id": "t-1"}
+    assert pool.state["fixture.sample.r.tenant"] == {"id": "t-1"}
     import r  # type: ignore[import-not-found]
 
     assert r.MADE == ["api", "tenant"]
@@ -299,10 +299,10 @@ def test_a_fixture_of_the_run_that_breaks_is_tried_again(make_pool: MakePool) ->
 
     r.MADE.append("broken")
     assert message(pool.call("r.both")).endswith("fixture flag could not be set up: RuntimeError: broken")
-    assert "fixture.flag" not in pool.state
+    assert "fixture.sample.r.flag" not in pool.state
     r.MADE.clear()
     assert pool.call("r.both").output is True
-    pool.state["fixture.tenant"] = {"name": "?"}
+    pool.state["fixture.sample.r.tenant"] = {"name": "?"}
     assert "fixture tenant is not what its hint says: tenant.id: missing" in message(pool.call("r.use"))
 
 

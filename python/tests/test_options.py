@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ def test_what_is_kept() -> None:
         ({"timeout": 0}, "the timeout is 0; give seconds above 0"),
         ({"timeout": "30s"}, "the timeout is '30s'; give seconds above 0"),
         ({"timeout": True}, "the timeout is True"),
+        ({"timeout": float("inf")}, "the timeout is inf"),
         ({"retry": 0}, "retry is 0; give the most attempts, 1 to 1000, or rfx.Retry"),
         ({"retry": "3"}, "retry is '3'"),
         ({"retry": rfx.Retry(2, backoff=-1)}, "the backoff of retry is -1; give seconds, 0 or more"),
@@ -69,6 +71,11 @@ def test_a_generator_is_refused() -> None:
         @rfx.function
         def sample():  # type: ignore[no-untyped-def]  # noqa: ANN202
             yield 1
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="is not a function; decorate a `def`"):
+        rfx.function(functools.partial(print))
 
 
 def test_an_option_that_is_not_known() -> None:

@@ -54,7 +54,7 @@ def steps(function: Function, body: bytes, ctx: Context, process: Process) -> St
 
 
 def _executed(function: Function, arguments: dict[str, object], ctx: Context, process: Process) -> Steps[Outcome]:
-    fixtures = Fixtures(ctx, process)
+    fixtures = Fixtures(ctx, process, function.pool)
     output, problem = b"", None
     try:
         # Written before the fixtures are finished, which may take away what it refers to.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os.path
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from rfx._errors import MISSING, Failed
-from rfx._output import shown
+from rfx._output import Json, shown
+
+_LONGEST: Final = 64 << 10
+"""Characters that are written down of one side of a comparison."""
 
 E = TypeVar("E", bound=BaseException)
 
@@ -30,10 +34,20 @@ def label(file: str, line: int) -> str:
     return f"{os.path.basename(file)}:{line}"  # noqa: PTH119 - pathlib is slow to import
 
 
+def written(value: object) -> Json:
+    """Make a plain value that fits into a report: a large one is cut to the start and the end of its text."""
+    made = shown(value)
+    if isinstance(made, (str, list, dict)):
+        text = made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
+        if len(text) > _LONGEST:
+            return f"{text[: _LONGEST // 2]}\n… of {len(text):,} characters …\n{text[-_LONGEST // 2 :]}"
+    return made
+
+
 def compared(seen: object, expected: object, message: str, caller: FrameType) -> Assertion:
     """Write a comparison down now: what was compared may change before the function ends."""
     place = label(caller.f_code.co_filename, caller.f_lineno)
-    return Assertion(place, bool(seen == expected), shown(expected), shown(seen), message)
+    return Assertion(place, bool(seen == expected), written(expected), written(seen), message)
 
 
 def of_failure(problem: AssertionError) -> Assertion | None:
@@ -42,7 +56,7 @@ def of_failure(problem: AssertionError) -> Assertion | None:
     if seen is MISSING:
         return None
     place = _place(problem)
-    return Assertion(place, False, None if expected is MISSING else shown(expected), shown(seen), str(problem))
+    return Assertion(place, False, None if expected is MISSING else written(expected), written(seen), str(problem))
 
 
 @contextmanager

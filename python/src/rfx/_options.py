@@ -66,7 +66,7 @@ def secrets(names: Iterable[str]) -> tuple[str, ...]:
 
 def timeout(seconds: object) -> float | None:
     """Check a timeout."""
-    if seconds is None or (_is_number(seconds) and seconds > 0):
+    if seconds is None or (_is_number(seconds) and 0 < seconds < float("inf")):
         return seconds
     raise ValueError(f"the timeout is {seconds!r}; give seconds above 0")
 

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
 
 from rfx._drive import as_coroutine, in_thread
@@ -21,7 +22,8 @@ async def stoppable(call: Callable[[Wait], T]) -> T:
     loop = asyncio.get_running_loop()
 
     def wait(awaitable: Awaitable[Any]) -> object:
-        return asyncio.run_coroutine_threadsafe(as_coroutine(awaitable), loop).result()
+        thread.awaited = asyncio.run_coroutine_threadsafe(as_coroutine(awaitable), loop)
+        return thread.awaited.result()
 
     thread = _Thread()
     running = asyncio.ensure_future(in_thread(lambda: thread.run(lambda: call(wait))))
@@ -38,6 +40,7 @@ class _Thread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ident: int | None = None
+        self.awaited: Future[Any] | None = None
 
     def run(self, call: Callable[[], T]) -> T:
         with self._lock:
@@ -49,6 +52,8 @@ class _Thread:
                 self._ident = None
 
     def stop(self) -> None:
+        if self.awaited is not None:
+            self.awaited.cancel()  # no exception gets into a thread that waits for it
         with self._lock:
             if self._ident is not None:
                 ident, problem = ctypes.c_ulong(self._ident), ctypes.py_object(TimedOut)
