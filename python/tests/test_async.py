@@ -49,6 +49,16 @@ def blocks(resource: Any) -> str:  # noqa: ANN401
     return "too late"
 
 
+@rfx.fixture
+async def slow():  # type: ignore[no-untyped-def]  # noqa: ANN201
+    EVENTS.append("slow")
+    await asyncio.sleep(60)
+
+
+def never_begins(resource: Any, slow: Any) -> None:  # noqa: ANN401
+    EVENTS.append("begun")
+
+
 async def uses(connection: str) -> str:
     await asyncio.sleep(0)
     return f"{connection} {rfx.context().job}"
@@ -87,7 +97,7 @@ def test_many_run_at_once_and_share_what_is_of_the_process() -> None:
     assert EVENTS == ["connect"]
 
 
-@pytest.mark.parametrize("call", [waits, blocks])
+@pytest.mark.parametrize("call", [waits, blocks, never_begins])
 def test_a_cancelled_attempt_has_timed_out_and_its_fixtures_are_finished(call: Callable[..., object]) -> None:
     async def main() -> Outcome:
         began = begin(call)
@@ -102,7 +112,8 @@ def test_a_cancelled_attempt_has_timed_out_and_its_fixtures_are_finished(call: C
     outcome = run(main)
     assert outcome.kind == "error"
     assert outcome.error[:2] == ("TimedOut", "the time of the attempt is over")
-    assert (["open", "close"] if call is waits else ["open", "finally", "close"]) == EVENTS
+    between = {waits: [], blocks: ["finally"], never_begins: ["slow"]}[call]
+    assert ["open", *between, "close"] == EVENTS
 
 
 def test_what_a_function_cancels_itself_is_its_own_error() -> None:

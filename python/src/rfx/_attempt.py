@@ -28,10 +28,11 @@ async def attempt_async(function: Function, body: bytes, ctx: Context, process: 
     if function.is_async:
         outcome = await drive_async(steps(function, body, ctx, process))
         return _timed_out(outcome) if _is_cancelled(outcome) else outcome
-    from rfx._threads import stoppable
+    from rfx._threads import Stoppable
 
+    thread = Stoppable()
     try:
-        outcome = await stoppable(lambda wait: drive(steps(function, body, ctx, process), wait))
+        outcome = await thread.run(lambda wait: drive(steps(function, body, ctx, process), wait))
     except TimedOut as late:  # it came while the outcome was being made
         outcome = of_exception(late, ctx)
     return _timed_out(outcome) if outcome.error is not None and outcome.error.type == "TimedOut" else outcome
