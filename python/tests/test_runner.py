@@ -71,16 +71,16 @@ async def later(seconds: float = 0):
 
 @rfx.function
 def sleeps(ctx):
-    ctx.progress("sleeping")
     try:
+        ctx.progress("sleeping")
         time.sleep(30)
     finally:
         print("cleanup")
 
 @rfx.function
 def stubborn(ctx):
-    ctx.progress("sleeping")
     try:
+        ctx.progress("sleeping")
         time.sleep(30)
     except BaseException:
         pass
