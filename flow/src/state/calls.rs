@@ -83,8 +83,9 @@ impl RunState {
         };
         let current = parent.job.verdict().is_none() && parent.job.attempt == caller.attempt;
         // Behind the outcome of its attempt nobody waits for an answer. What is to be undone may be
-        // there all the same: the attempt was executed twice.
-        if self.calls.known.contains_key(&asked) || (!undo && !current) {
+        // there all the same: the attempt was executed twice. Behind the run's end the worker looks, and
+        // does nothing that were to be undone.
+        if self.calls.known.contains_key(&asked) || (!undo && !current) || self.finished.is_some() {
             return;
         }
         if !undo && let Some(refusal) = self.refusal(&parent, caller.job, called) {

@@ -16,9 +16,6 @@ impl RunState {
             Phase::Setup | Phase::Teardown => self.calls.late.push(at),
             Phase::Main | Phase::OnFailure => self.calls.early.push(at),
         }
-        if self.finished.is_some() {
-            self.leave_undone("the run had ended");
-        }
     }
 
     /// Whether teardown's steps have to wait for something to be undone.

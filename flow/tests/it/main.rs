@@ -12,4 +12,5 @@ mod random;
 mod schema;
 mod simulation;
 mod state;
+mod undos;
 mod world;
