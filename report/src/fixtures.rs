@@ -139,6 +139,7 @@ fn differs(step: u32, item: u32, key: &str, at: i64) -> JobReport {
         input: Some(json!({ "host": key, "apps": ["openssl", "curl", "zlib"] })),
         output: Some(json!({ "os": 4, "apps": ["openssl", "zlib-ng"] })),
         tail: "populating\n2 of 3 applications pushed\n".into(),
+        artifacts: Vec::new(),
     };
     one(step, item, key, attempt(1, OutcomeKind::Failed, at, 410, Some(detail)))
 }
@@ -172,6 +173,7 @@ fn hostile() -> JobReport {
         input: Some(json!({ HOSTILE: HOSTILE })),
         output: Some(json!(HOSTILE)),
         tail: format!("{HOSTILE}\n{}", "x".repeat(30_000)),
+        artifacts: Vec::new(),
     };
     let mut attempt = attempt(1, OutcomeKind::Failed, 99, 55, Some(detail));
     attempt.worker = HOSTILE.into();
@@ -259,6 +261,7 @@ fn step(name: &str, phase: Phase, uses: &str, jobs: Vec<JobReport>) -> StepRepor
         counts,
         duration: Duration::ZERO,
         jobs,
+        calls: Vec::new(),
     };
     step.duration = crate::pick::span(&step).map_or(Duration::ZERO, |(from, to)| to.since(from));
     step
@@ -300,5 +303,6 @@ fn report(verdict: Verdict, steps: Vec<StepReport>) -> Report {
         outputs: None,
         anomalies: Anomalies::default(),
         steps,
+        undos: Vec::new(),
     }
 }
