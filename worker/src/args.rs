@@ -41,6 +41,11 @@ pub enum Command {
     Describe,
 }
 
+/// The command line of this process. One that cannot be read ends it, as `--help` does.
+pub fn of_process() -> Args {
+    Args::parse()
+}
+
 impl Args {
     /// What the flags set, by key of the settings.
     pub fn flags(&self) -> Vec<(String, String)> {

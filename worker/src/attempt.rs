@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalogue::Served;
+use crate::catalogue::{Kind, Served};
 use crate::expect::{self, Given};
 use crate::native::{Context, Native};
 use crate::runner::frames::Call;
@@ -128,14 +128,14 @@ async fn run(
     };
     let deadline = Instant::now() + message.timeout.min(message.deadline.since(Stamp::now()));
     let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
-    let ending = match served {
-        Served { native: Some(native), .. } => {
+    let ending = match &served.kind {
+        Kind::Native(native) => {
             let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
             let (target, cancel) = (message.target.clone(), cancel.clone());
             let context = Context { place, target, trace, cancel, secrets: secrets.clone() };
             call_native(native, context, input.text().clone(), deadline).await
         }
-        Served { pool, .. } => {
+        Kind::Python { pool } => {
             let call = Call {
                 kind: "call",
                 id: 0,

@@ -19,10 +19,20 @@ pub struct Served {
     pub version: Version,
     /// Digest of its code.
     pub digest: Option<String>,
-    /// The native one, if it is in this binary.
-    pub native: Option<Native>,
-    /// The pool that it comes from otherwise, by position.
-    pub pool: usize,
+    /// Who executes it.
+    pub kind: Kind,
+}
+
+/// Who executes a function.
+#[derive(Clone)]
+pub enum Kind {
+    /// This process.
+    Native(Native),
+    /// A runner of a pool.
+    Python {
+        /// The pool, by position.
+        pool: usize,
+    },
 }
 
 /// Functions by name and version.
@@ -124,8 +134,8 @@ impl Catalogue {
                 seen: Stamp::now(),
             };
             self.records.push(record);
-            let served =
-                Served { version: version.clone(), digest: None, native: Some(native.clone()), pool: 0 };
+            let kind = Kind::Native(native.clone());
+            let served = Served { version: version.clone(), digest: None, kind };
             self.functions.add(name.clone(), served);
         }
     }
@@ -138,8 +148,7 @@ impl Catalogue {
                     let served = Served {
                         version: record.version.clone(),
                         digest: record.digest.clone(),
-                        native: None,
-                        pool,
+                        kind: Kind::Python { pool },
                     };
                     self.functions.add(record.name.clone(), served);
                     self.records.push(record);

@@ -1,12 +1,14 @@
 //! The worker: pulls jobs of its group, executes functions, records outcomes, acknowledges. It
 //! decides nothing about the flow and publishes no jobs.
 //!
-//! As a library it is the way to serve native Rust functions: fill a [`native::Registry`] and call
-//! [`run`].
+//! As a library it is the way to serve native Rust functions: fill a [`native::Registry`] and give it
+//! to [`main`], or to [`run`] in a process that is yours.
 
+mod args;
 mod attempt;
 pub mod builtin;
 mod catalogue;
+mod entry;
 mod expect;
 mod flows;
 mod lane;
@@ -32,6 +34,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use catalogue::Catalogue;
+pub use entry::main;
 use native::Registry;
 pub use runner::StartError;
 use site::Site;
