@@ -11,9 +11,10 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Caller;
 use crate::catalogue::{Kind, Served};
 use crate::expect::{self, Given};
-use crate::native::{Context, Native};
+use crate::native::{Calls, Context, Native};
 use crate::runner::frames::Call;
 use crate::secrets::Secrets;
 use crate::site::Site;
@@ -63,6 +64,7 @@ pub async fn execute(
     message: &JobMessage,
     job: &Job,
     deliveries: u64,
+    caller: &Caller,
     cancel: &CancellationToken,
 ) -> Outcome {
     let started = Stamp::now();
@@ -75,7 +77,7 @@ pub async fn execute(
         Some(_) if started > message.deadline => {
             Ending::lost(kind::DEADLINE, "the run's deadline passed while it waited")
         }
-        Some(served) => run(site, message, job, deliveries, served, cancel).await,
+        Some(served) => run(site, message, job, deliveries, served, caller, cancel).await,
     };
     let ended = Stamp::now();
     let (output, ending) = match store(site, message, ending.output.clone()).await {
@@ -116,6 +118,7 @@ async fn run(
     job: &Job,
     deliveries: u64,
     served: &Served,
+    caller: &Caller,
     cancel: &CancellationToken,
 ) -> Ending {
     let input = match site.transport.load(message.run, &job.input).await {
@@ -132,7 +135,8 @@ async fn run(
         Kind::Native(native) => {
             let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
             let (target, cancel) = (message.target.clone(), cancel.clone());
-            let context = Context { place, target, trace, cancel, secrets: secrets.clone() };
+            let calls = Calls::of(caller);
+            let context = Context { place, target, trace, cancel, secrets: secrets.clone(), calls };
             call_native(native, context, input.text().clone(), deadline).await
         }
         Kind::Python { pool } => {
@@ -155,6 +159,10 @@ async fn run(
             // Boxed: it is many times the size of a native call, and every attempt moves about.
             Box::pin(site.pools[*pool].call(call, input.text(), deadline, cancel)).await
         }
+    };
+    let ending = match caller.fault() {
+        Some(fault) => Ending { kind: OutcomeKind::Error, error: Some(fault), ..ending },
+        None => ending,
     };
     let judged =
         ending.kind == OutcomeKind::Passed && !(message.expect.is_empty() && message.until.is_empty());

@@ -19,6 +19,8 @@ pub struct Served {
     pub version: Version,
     /// Digest of its code.
     pub digest: Option<String>,
+    /// The lane that its jobs take unless somebody says otherwise.
+    pub queue: Queue,
     /// Who executes it.
     pub kind: Kind,
 }
@@ -135,7 +137,7 @@ impl Catalogue {
             };
             self.records.push(record);
             let kind = Kind::Native(native.clone());
-            let served = Served { version: version.clone(), digest: None, kind };
+            let served = Served { version: version.clone(), digest: None, queue: Queue::main(), kind };
             self.functions.add(name.clone(), served);
         }
     }
@@ -148,6 +150,7 @@ impl Catalogue {
                     let served = Served {
                         version: record.version.clone(),
                         digest: record.digest.clone(),
+                        queue: record.queue.clone(),
                         kind: Kind::Python { pool },
                     };
                     self.functions.add(record.name.clone(), served);

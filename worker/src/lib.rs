@@ -7,16 +7,19 @@
 mod args;
 mod attempt;
 pub mod builtin;
+mod calls;
 mod catalogue;
 mod entry;
 mod expect;
 mod flows;
 mod lane;
 pub mod native;
+mod native_calls;
 mod runner;
 pub mod secrets;
 mod settle;
 mod site;
+mod slots;
 mod text;
 
 use std::sync::Arc;
@@ -87,6 +90,7 @@ pub async fn run(
         max_deliveries: settings.max_deliveries,
         draining: AtomicBool::new(false),
         running: site::Running::default(),
+        limits: site::Limits::default(),
     });
     let mut lanes = JoinSet::new();
     for (queue, slots) in &settings.slots {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::secrets::Secrets;
 
 use crate::attempt::Ending;
+pub use crate::native_calls::Calls;
 
 /// What a native function is told besides its input.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Context {
     pub cancel: CancellationToken,
     /// The secrets that the step names.
     pub secrets: Secrets,
+    /// What [`Context::call`] and [`Context::undo`] go through.
+    pub calls: Calls,
 }
 
 /// A native function's "no": the test failed.
@@ -154,6 +157,7 @@ mod tests {
             trace: TraceContext::of_run(run, None),
             cancel: CancellationToken::new(),
             secrets: Secrets::default(),
+            calls: Calls::default(),
         };
         let (_, native) = registry.iter().next().expect("one");
         native.call(context, Bytes::from(input.to_owned())).await

@@ -77,6 +77,16 @@ impl Secrets {
         }
     }
 
+    /// The name of a secret whose value stands in some bytes, raw or as in JSON.
+    pub fn found_in(&self, bytes: &[u8]) -> Option<&str> {
+        let text = String::from_utf8_lossy(bytes);
+        let found = self.0.iter().find(|(_, secret)| {
+            let json = Value::from(secret.reveal()).to_string();
+            [secret.reveal(), &json[1..json.len() - 1]].iter().any(|form| text.contains(form))
+        });
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// The values, the longest first: one may be a part of another.
     fn values(&self) -> Vec<&str> {
         let mut values: Vec<_> = self.0.values().map(Secret::reveal).collect();

@@ -1,6 +1,7 @@
 //! From a delivery to its ack. Invariant: record before ack, always; so a lost ack costs a look,
 //! and a lost record a second execution, but never an outcome.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rfx_config::telemetry::AttemptSpan;
@@ -19,18 +20,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::attempt::execute;
+use crate::calls::Caller;
 use crate::lane::Held;
 use crate::site::Site;
+use crate::slots::Slot;
 
 /// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way.
-pub(crate) async fn attempt(site: &Site, held: Held) {
+pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) {
     let Held { delivery, subject } = held;
     let span =
         tracing::debug_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
     let (deliveries, payload) = (delivery.delivered, delivery.payload().clone());
     let work = async {
         let ended = match decode::<JobMessage>(&payload) {
-            Ok(message) => outcomes(site, &subject, &message, deliveries).await,
+            Ok(message) => outcomes(site, &subject, &message, deliveries, slot).await,
             Err(error) => unserved(site, &subject, deliveries, &error.to_string()),
         };
         match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
@@ -70,7 +73,13 @@ pub(crate) async fn attempt(site: &Site, held: Held) {
     }
 }
 
-async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliveries: u64) -> Ended {
+async fn outcomes(
+    site: &Arc<Site>,
+    subject: &JobSubject,
+    message: &JobMessage,
+    deliveries: u64,
+    slot: &Arc<Slot>,
+) -> Ended {
     if deliveries > site.max_deliveries && starts(site, subject, deliveries).await >= site.max_deliveries {
         let failure = poison(site, deliveries);
         return Ended {
@@ -90,7 +99,8 @@ async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliv
     let token = if message.phase == Phase::Teardown { CancellationToken::new() } else { place.token.clone() };
     let mut outcomes = Vec::with_capacity(message.jobs.len());
     for job in &message.jobs {
-        let outcome = execute(site, message, job, deliveries, &token).await;
+        let caller = Caller::new(site, subject, (message, job), deliveries, slot);
+        let outcome = execute(site, message, job, deliveries, &caller, &token).await;
         trace(site, message, &outcome);
         outcomes.push(outcome);
     }
