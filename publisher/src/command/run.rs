@@ -163,7 +163,7 @@ async fn attend(desk: Desk, transport: Transport, loaded: Loaded, watch: Watch) 
     let report = driver.recorder().report(Stamp::now());
     print(&summary(&report, Style { color: color(), width: None, brief: watch.quiet }))?;
     if let Some(dir) = &watch.report {
-        print(&format!("report:\n{}", write_report(dir, &report)?))?;
+        print(&format!("report:\n{}", write_report(&transport, dir, &report).await?))?;
     }
     transport.close().await;
     Ok(code)
