@@ -2,6 +2,7 @@
 
 mod answer;
 mod bad;
+mod calls;
 mod cases;
 mod checks;
 mod common;
