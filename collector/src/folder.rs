@@ -95,7 +95,10 @@ impl Folder {
             let report = open.recorder.report(Stamp::now());
             let dir = self.reports.join(run.to_string());
             // Before the report, since that links to them, and is what says that this one is done.
-            let load = async |blob: &BlobRef| self.transport.get_blob(run, blob).await;
+            let load = |blob: BlobRef| {
+                let from = self.transport.clone();
+                async move { from.get_blob(run, &blob).await }
+            };
             match files::write_artifacts(&dir, &report, load).await {
                 Ok(files) if files.left_out + files.gone > 0 => {
                     tracing::warn!(%run, left_out = files.left_out, gone = files.gone, "not all artifacts are beside the report");

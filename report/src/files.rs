@@ -85,10 +85,10 @@ pub struct Artifacts {
 ///
 /// # Errors
 /// The first file that could not be written.
-pub async fn write_artifacts<E>(
+pub async fn write_artifacts<E, L: Future<Output = Result<Bytes, E>>>(
     dir: &Path,
     report: &Report,
-    mut load: impl AsyncFnMut(&BlobRef) -> Result<Bytes, E>,
+    mut load: impl FnMut(BlobRef) -> L,
 ) -> Result<Artifacts, WriteError> {
     let (wanted, left_out) = artifacts::wanted(report);
     let mut done = Artifacts { left_out, ..Artifacts::default() };
@@ -99,7 +99,7 @@ pub async fn write_artifacts<E>(
             continue;
         }
         // Looking for what is gone takes its time: after a few of them the rest is, too.
-        let bytes = if done.gone < GONE { load(&artifact.content).await.ok() } else { None };
+        let bytes = if done.gone < GONE { load(artifact.content.clone()).await.ok() } else { None };
         let Some(bytes) = bytes else {
             done.gone += 1;
             continue;
@@ -178,9 +178,9 @@ mod tests {
         ];
         let top = tempfile::tempdir().unwrap();
         let mut loads = 0;
-        let load = async |_: &BlobRef| {
+        let load = |_: BlobRef| {
             loads += 1;
-            if loads == 2 { Err("gone") } else { Ok(bytes.clone()) }
+            std::future::ready(if loads == 2 { Err("gone") } else { Ok(bytes.clone()) })
         };
         let writing = Box::pin(write_artifacts(top.path(), &report, load));
         let done = futures_util::FutureExt::now_or_never(writing).expect("nothing waits").expect("written");

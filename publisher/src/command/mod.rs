@@ -61,7 +61,11 @@ pub async fn write_report(transport: &Transport, dir: &Path, report: &Report) ->
     let written = files::write(dir, report).map_err(Failure::usage)?;
     let paths = [written.html, written.junit, written.json];
     let mut said: String = paths.iter().map(|path| format!("  {}\n", path.display())).collect();
-    let load = async |blob: &BlobRef| transport.get_blob(report.run, blob).await;
+    let (run, from) = (report.run, transport.clone());
+    let load = |blob: BlobRef| {
+        let from = from.clone();
+        async move { from.get_blob(run, &blob).await }
+    };
     let artifacts = files::write_artifacts(dir, report, load).await.map_err(Failure::usage)?;
     if artifacts.written > 0 {
         said.push_str(&format!("  {}\n", dir.join("artifacts").display()));
