@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rfx_config::settings::Settings;
+use rfx_config::settings::{Nats, Settings};
 use rfx_config::telemetry::Spans;
 use rfx_schemas::record::FunctionRecord;
 use rfx_schemas::topology::Bucket;
 use rfx_tests::eventually;
 use rfx_tests::world::World;
+use rfx_transport::Transport;
 use rfx_transport::connect::connect;
 use rfx_worker::native::{Context, Failed, Registry};
 use serde::Deserialize;
@@ -57,20 +58,24 @@ impl Drop for Native {
 
 /// Starts a worker with these slots in `main`, and waits until its functions are announced.
 pub async fn worker(world: &World, slots: u32, seen: &Arc<Seen>) -> Native {
+    worker_as(&world.nats(), &world.transport().await, slots, seen).await
+}
+
+/// The same as the user of these settings; `reader` sees whether its functions are announced.
+pub async fn worker_as(nats: &Nats, reader: &Transport, slots: u32, seen: &Arc<Seen>) -> Native {
     let mut settings = Settings::default().worker;
     settings.slots = BTreeMap::from([("main".parse().expect("a queue"), slots)]);
     settings.pools = Vec::new();
     settings.drain = Duration::from_secs(30);
-    let transport = connect(&world.nats(), "rfx-worker").await.expect("the server is there");
+    let transport = connect(nats, "rfx-worker").await.expect("the server is there");
     let shutdown = CancellationToken::new();
     let (ended, registry) = (shutdown.clone(), registry(seen));
-    let serving = transport.clone();
     let serving = tokio::spawn(async move {
-        let served = rfx_worker::run(&settings, serving, registry, Spans::default(), ended).await;
+        let served = rfx_worker::run(&settings, transport, registry, Spans::default(), ended).await;
         served.expect("it serves");
     });
     eventually("the functions are announced", async || {
-        let known: Vec<FunctionRecord> = transport.kv_list(Bucket::Functions, ">").await.ok()?;
+        let known: Vec<FunctionRecord> = reader.kv_list(Bucket::Functions, ">").await.ok()?;
         known.iter().any(|f| f.name.as_str() == "t.parent").then_some(())
     })
     .await;

@@ -134,3 +134,13 @@ impl RunState {
         self.calls.leaks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Child;
+
+    #[test]
+    fn a_run_keeps_little_of_a_call() {
+        assert!(size_of::<Child>() <= 200, "{} bytes", size_of::<Child>());
+    }
+}
