@@ -27,6 +27,8 @@ pub struct Served {
     pub version: Version,
     /// Digest of its code.
     pub digest: Option<String>,
+    /// The lane that its jobs take unless somebody says otherwise.
+    pub queue: Queue,
     /// Who executes it.
     pub kind: Kind,
 }
@@ -174,6 +176,7 @@ impl Catalogue {
                 let served = Served {
                     version: record.version.clone(),
                     digest: record.digest.clone(),
+                    queue: record.queue.clone(),
                     kind: Kind::Executable(Arc::new(executable)),
                 };
                 self.functions.add(record.name.clone(), served);
@@ -203,7 +206,8 @@ impl Catalogue {
         for native in registry.iter() {
             let about = About::clone(&native.about);
             let kind = Kind::Native(native.clone());
-            let served = Served { version: about.version.clone(), digest: None, kind };
+            let (version, queue) = (about.version.clone(), about.queue.clone());
+            let served = Served { version, digest: None, queue, kind };
             self.functions.add(about.name.clone(), served);
             self.records.push(FunctionRecord {
                 name: about.name,
@@ -238,6 +242,7 @@ impl Catalogue {
                     let served = Served {
                         version: record.version.clone(),
                         digest: record.digest.clone(),
+                        queue: record.queue.clone(),
                         kind: Kind::Python { pool, isolation: record.isolation.unwrap_or(isolation) },
                     };
                     self.functions.add(record.name.clone(), served);
