@@ -71,3 +71,8 @@ def test_async_calls_run_at_the_same_time(rig: Rig) -> None:
         return await asyncio.gather(*(ctx.call_async("a.b", n=n) for n in range(3)))
 
     assert rig.run(use).output == [0, 1, 2]
+
+
+def test_a_call_that_passed_at_a_later_attempt_has_passed(rig: Rig) -> None:
+    rig.answers = lambda call: Answer("flaky", None, b'"out"')
+    assert rig.ctx.call("a.b") == "out"

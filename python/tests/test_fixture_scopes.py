@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import MakePool, message
+from conftest import MakePool, StartWorker, message
 
 from rfx.testing import Pool
 
@@ -117,3 +117,38 @@ def test_a_fixture_of_the_run_that_breaks_is_tried_again(make_pool: MakePool) ->
     assert pool.call("r.both").output is True
     pool.state["fixture.sample.r.tenant"] = {"name": "?"}
     assert "fixture tenant is not what its hint says: tenant.id: missing" in message(pool.call("r.use"))
+
+
+LATE = """
+import time
+import rfx
+
+@rfx.fixture(scope="process")
+def database():
+    yield "db"
+    print("closed with the process")
+
+@rfx.fixture
+def session(database):
+    yield database
+    print("finished")
+
+@rfx.function
+def sleeps(session, ctx):
+    try:
+        ctx.progress("sleeping")
+        time.sleep(30)
+    finally:
+        print("interrupted")
+"""
+
+
+def test_the_soft_timeout_finishes_fixtures(make_pool: MakePool, start_worker: StartWorker) -> None:
+    worker = start_worker(make_pool(late=LATE))
+    worker.read()
+    worker.send("late.sleeps")
+    assert worker.read()[0]["type"] == "progress"
+    worker.time_out()
+    end, _ = worker.read()
+    assert (end["kind"], end["error"]["type"]) == ("error", "TimedOut")
+    assert worker.hang_up()[1] == "interrupted\nfinished\nclosed with the process\n"
