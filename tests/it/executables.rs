@@ -161,6 +161,27 @@ async fn the_example_runs_and_stands_in_the_catalogue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_leaves_no_program_behind() {
+    let mut world = World::new().await;
+    script(&world, "hangs", "setsid sleep 600 & echo $! > \"$PIDS/child\"; echo $$ > \"$PIDS/hangs\"; wait");
+    let manifest = "name = \"t\"\n[[function]]\nname = \"t.hangs\"\nexec = [\"./hangs.sh\"]\n";
+    let pool = world.file("pool/pool.toml", manifest).parent().expect("a folder").display().to_string();
+    world.file("flow.yaml", "flow: x\nsteps:\n  a: { uses: t.hangs }\n");
+    let worker = worker(&world, &pool);
+    worker.printed("serving").await;
+    let _client = world.start("rfx-publish", ["run", "flow.yaml"]);
+    let pid = world.dir().join("hangs");
+    eventually("it runs", async || {
+        let written = std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'));
+        written.then_some(())
+    })
+    .await;
+    worker.crash();
+    gone(&world, "hangs").await;
+    gone(&world, "child").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_not_there_costs_only_its_own_function() {
     let world = World::new().await;
     script(&world, "good", "exit 0");
