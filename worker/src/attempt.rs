@@ -212,7 +212,8 @@ async fn kept(ran: Ran, desk: &Desk) -> Ending {
             ending.tail.push_str(&format!("\nrfx: {why}\n"));
         }
     }
-    drop(folder);
+    // Aside: what a program leaves may be many files. It is gone even if this is never run.
+    drop(tokio::task::spawn_blocking(move || drop(folder)));
     Ending { leavings: desk.leave(), ..ending }
 }
 

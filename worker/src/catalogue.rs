@@ -20,6 +20,9 @@ use crate::runner::hello::{BrokenInfo, FunctionInfo, Hello, RetryInfo};
 use crate::runner::{Limits, Pool, Recipe};
 use crate::sweep::Mark;
 
+/// The part of the worker's mark that programs have. Pools are counted from 0.
+const PROGRAMS: u64 = u64::MAX;
+
 /// A function that this worker serves.
 #[derive(Clone)]
 pub struct Served {
@@ -117,7 +120,7 @@ impl Catalogue {
         let mut catalogue = Self::default();
         catalogue.add_native(&settings.group, registry);
         for (number, ready) in (0..).zip(pools::ready(&settings.pools, environments).await?) {
-            catalogue.add(settings, ready, sdk, mark.part(number)).await?;
+            catalogue.add(settings, ready, sdk, mark, number).await?;
         }
         catalogue.drop_doubles();
         Ok(catalogue)
@@ -129,14 +132,18 @@ impl Catalogue {
         settings: &settings::Worker,
         ready: Ready,
         sdk: &Path,
-        mark: Mark,
+        mark: &Mark,
+        number: u64,
     ) -> Result<(), PoolError> {
         let Ready { folder, manifest, environment } = ready;
         let group = &settings.group;
         let name = manifest.name.as_str();
         let bin = environment.as_ref().and_then(|environment| environment.bin.clone());
-        for declared in &manifest.functions {
-            self.add_executable(group, name, declared, &folder, bin.as_deref(), &mark);
+        // Each program has a mark that is no part of another's, nor of the pool's runners: what is left of
+        // one attempt is ended by its mark, while others go on.
+        let programs = mark.part(PROGRAMS).part(number);
+        for (nth, declared) in (0..).zip(&manifest.functions) {
+            self.add_executable(group, name, declared, &folder, bin.as_deref(), &programs.part(nth));
         }
         let (flows, wrong) = crate::flows::of_pool(&folder, name, group);
         self.records.extend(flows);
@@ -151,7 +158,7 @@ impl Catalogue {
         let limits = Limits::of(&manifest.limits);
         let slots = settings.slots.values().map(|slots| *slots as usize).sum();
         let recipe = Recipe { python, sdk: sdk.to_owned(), pool: folder, bin };
-        let (pool, hello) = Pool::open(recipe, mark, slots, limits).await?;
+        let (pool, hello) = Pool::open(recipe, mark.part(number), slots, limits).await?;
         let Hello { python, functions, broken, .. } = &hello;
         let (count, broken) = (functions.len(), broken.len());
         tracing::info!(pool = name, python, functions = count, executables, broken, "opened a pool");
