@@ -210,3 +210,14 @@ async fn functions_that_call_without_end_are_stopped() {
     assert_eq!(report.steps[0].calls.len(), 64);
     assert!(error(&report).expect("an error").message.contains("nest more than 64 deep"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_serves_is_lost_when_its_queue_timeout_has_passed() {
+    let world = World::new().await;
+    let _worker = worker(&world, 2, &Arc::default()).await;
+    let flow = "flow: x\nsteps:\n  a: { uses: t.parent, queue_timeout: 2s, with: { uses: t.nowhere } }\n";
+    let (ran, report) = run(&world, flow).await;
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert_eq!(report.steps[0].calls[0].verdict, Some(Verdict::Lost));
+    assert!(error(&report).expect("an error").message.starts_with("t.nowhere: lost: "));
+}

@@ -110,12 +110,13 @@ async fn answer(ctx: Context, wanted: Wanted) -> Result<Value, Failed> {
     }
 }
 
-/// Calls `t.leaf` so often, one after the other.
+/// Calls `t.leaf`, or another one, so often, one after the other.
 async fn parent(seen: Arc<Seen>, ctx: Context, input: Value) -> Result<Value, Failed> {
     seen.begun.fetch_add(1, Ordering::SeqCst);
     let mut all = Vec::new();
     for n in 0..input["calls"].as_u64().unwrap_or(1) {
-        all.push(ctx.call("t.leaf", &json!({"n": n, "ms": input["ms"]})).await.map_err(failed)?);
+        let uses = input["uses"].as_str().unwrap_or("t.leaf");
+        all.push(ctx.call(uses, &json!({"n": n, "ms": input["ms"]})).await.map_err(failed)?);
     }
     seen.back.fetch_add(1, Ordering::SeqCst);
     if input["hold"] == true {
