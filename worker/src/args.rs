@@ -35,10 +35,16 @@ pub struct Args {
 }
 
 /// What to do instead of serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Print what would be served, as JSON, without a server
     Describe,
+    /// Execute a recorded attempt in this terminal, without a server: what rfx-publish step starts
+    Execute {
+        /// The file that says which
+        #[arg(value_name = "FILE")]
+        attempt: PathBuf,
+    },
 }
 
 /// The command line of this process. One that cannot be read ends it, as `--help` does.

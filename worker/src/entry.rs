@@ -27,8 +27,12 @@ async fn run(args: Args, registry: Registry, signals: Signals) -> Result<u8, Fai
     if !args.pool.is_empty() {
         settings.worker.pools.clone_from(&args.pool);
     }
-    if let Some(Command::Describe) = args.command {
-        return describe(&settings, registry).await;
+    match &args.command {
+        Some(Command::Describe) => return describe(&settings, registry).await,
+        Some(Command::Execute { attempt }) => {
+            return crate::execute::execute(&settings.worker, registry, attempt).await;
+        }
+        None => {}
     }
     let telemetry = telemetry::start("rfx-worker", &settings.log, &settings.telemetry);
     let transport = connect(&settings.nats, "rfx-worker").await.map_err(Failure::unavailable)?;

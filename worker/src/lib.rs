@@ -9,6 +9,7 @@ mod attempt;
 pub mod builtin;
 mod catalogue;
 mod entry;
+mod execute;
 mod expect;
 mod flows;
 mod lane;

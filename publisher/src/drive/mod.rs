@@ -365,7 +365,7 @@ impl Driver {
 }
 
 /// Outputs that expressions read must be here, not behind a reference.
-async fn load_outputs(
+pub async fn load_outputs(
     transport: &Transport,
     state: &RunState,
     fact: &mut Fact,
