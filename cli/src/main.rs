@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
+    rfx_worker::guard::stand_in();
     let Command::Dev(args) = Cli::parse().command;
     process::main("rfx", async |signals| dev(args, signals).await)
 }

@@ -70,7 +70,7 @@ pub struct AttemptSpan {
     /// What was wrong, when it is not ok.
     pub message: Option<String>,
     /// What is known of it, by the names in `docs/telemetry.md`.
-    pub attributes: Vec<(&'static str, String)>,
+    pub attributes: Vec<(std::borrow::Cow<'static, str>, String)>,
     /// Spans that led to it without being its parent.
     pub links: Vec<TraceContext>,
 }

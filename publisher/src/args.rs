@@ -162,6 +162,9 @@ pub struct PlanArgs {
     /// Run once in every live group, or in each that has the labels
     #[arg(long, value_name = "LABELS", num_args = 0..=1, default_missing_value = "")]
     pub each_group: Option<String>,
+    /// In what process functions of pools are executed, whatever they say: warm, fresh or shared
+    #[arg(long, value_name = "KIND")]
+    pub isolation: Option<rfx_schemas::rules::Isolation>,
     /// Only this step, tag:NAME or owner:NAME, with what it needs; may be repeated
     #[arg(long, value_name = "STEP")]
     pub only: Vec<String>,

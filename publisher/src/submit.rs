@@ -12,6 +12,7 @@ use rfx_schemas::id::RunId;
 use rfx_schemas::name::Local;
 use rfx_schemas::payload::{Json, Payload};
 use rfx_schemas::plan::{DataSet, Plan};
+use rfx_schemas::rules::Isolation;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{FactSubject, RunFact};
 use rfx_schemas::trace::TraceContext;
@@ -59,6 +60,8 @@ pub struct Choices {
     pub places: Vec<(Option<String>, Place)>,
     /// `--each-group [LABELS]`
     pub each_group: Option<Place>,
+    /// `--isolation`
+    pub isolation: Option<Isolation>,
     /// `--only` and `--skip`
     pub choice: Choice,
     /// `--pool DIR`: folders with flows that may be used.
@@ -123,6 +126,7 @@ pub fn prepare(
         target: choices.target.clone(),
         places: choices.places.clone(),
         each_group: choices.each_group.clone(),
+        isolation: choices.isolation,
         choice: choices.choice.clone(),
         data: sets,
     };

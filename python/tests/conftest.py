@@ -29,7 +29,7 @@ class Worker:
         ours.settimeout(20)
         with theirs:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, "-m", "rfx.runner", "--pool", str(pool)],
+                [sys.executable, "-m", "rfx.runner", "--pool", str(pool), "--runner"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -41,9 +41,13 @@ class Worker:
         cleanup.callback(self.process.kill)
 
     def read(self) -> Frame:
-        """Read one frame."""
-        header, body = struct.unpack(">II", self._frames.read(8))
-        return json.loads(self._frames.read(header)), self._frames.read(body)
+        """Read one frame. That something was printed is answered on the way, as if it had been read."""
+        while True:
+            header, body = struct.unpack(">II", self._frames.read(8))
+            frame = json.loads(self._frames.read(header)), self._frames.read(body)
+            if frame[0]["type"] != "printed":
+                return frame
+            self.write({"type": "reply", "ask": frame[0]["ask"]})
 
     def send(self, function: str, values: object = None, *, raw: bytes | None = None, **fields: object) -> None:
         """Send one call."""
@@ -53,17 +57,21 @@ class Worker:
             **{"traceparent": None, "key": None},
             **fields,
         }
-        header = json.dumps(call).encode()
-        body = json.dumps(values or {}).encode() if raw is None else raw
-        self._socket.sendall(struct.pack(">II", len(header), len(body)) + header + body)
+        self.write(call, json.dumps(values or {}).encode() if raw is None else raw)
+
+    def write(self, header: dict[str, Any], body: bytes = b"") -> None:
+        """Write one frame."""
+        head = json.dumps(header).encode()
+        self._socket.sendall(struct.pack(">II", len(head), len(body)) + head + body)
 
     def call(self, function: str, /, **values: object) -> Frame:
         """Send one call and read how it ended."""
         self.send(function, values)
         return self.read()
 
-    def time_out(self) -> None:
+    def time_out(self, call: int = 1) -> None:
         """Send the soft timeout."""
+        self.write({"type": "stop", "id": call})
         self.process.send_signal(signal.SIGUSR1)
 
     def hang_up(self) -> tuple[int, str, str]:

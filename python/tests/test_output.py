@@ -48,7 +48,10 @@ def test_written_as_json(value: object, text: str) -> None:
     ("value", "message"),
     [
         (float("inf"), "output: JSON has no inf; return None or a text"),
-        ({"a": [Point(1), b"x"]}, "output.a[1]: JSON has no bytes; return dicts, lists, texts, numbers or dataclasses"),
+        (
+            {"a": [Point(1), b"x"]},
+            "output.a[1]: JSON has no bytes; decode it, or leave it as an artifact: ctx.artifact(…)",
+        ),
         ({"a": {1: 2}}, "output.a: the key 1 is int, and JSON keys are texts"),
         ([2**64], "output[0]: the integer needs more than 64 bits; return it as text"),
         (["\ud800"], "output[0]: the text holds half a surrogate pair, which is not Unicode"),

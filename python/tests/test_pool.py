@@ -38,7 +38,9 @@ def test_modules_are_found_by_their_place(make_pool: MakePool) -> None:
 def test_listed_modules_are_the_only_ones(make_pool: MakePool) -> None:
     pool = Pool(make_pool('name = "n"\nmodules = ["sub.bb", "gone"]', **{"aa": GOOD, "sub/bb": GOOD}))
     assert pool.functions == ["sub.bb.go"]
-    assert [one.error for one in pool.broken] == ["ModuleNotFoundError: No module named 'gone'"]
+    [broken] = pool.broken
+    text = "pool.toml lists the module gone, but there is no gone.py, nor a folder with an __init__.py"
+    assert (broken.file, broken.error) == ("pool.toml", text)
 
 
 def test_what_is_broken_harms_nothing_else(make_pool: MakePool) -> None:
@@ -83,7 +85,11 @@ def test_without_a_version_the_newest_is_called(make_pool: MakePool) -> None:
     [
         (None, 'name = "my-pool"'),
         ('description = "x"', "the name is missing"),
-        ('name = "n"\nmodule = ["a"]', "`module` is not known; use name, description, version, owner and modules"),
+        (
+            'name = "n"\nmodule = ["a"]',
+            "`module` is not known; use name, description, version, owner, modules, python, requirements",
+        ),
+        ('name = "A b"', '"A b" is not the name of a pool; use lower-case letters, digits, inner hyphens'),
         ("name = 1", 'name is 1; write a text, such as name = "…"'),
         ('name = "n"\nmodules = "a"', 'modules is \'a\'; write a list such as ["tenants", "apps.push"]'),
     ],
@@ -102,7 +108,9 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 def test_the_small_reader_reads_what_a_manifest_needs() -> None:
     text = '# a pool\nname = "a = b"  # named\n\nmodules = [\n  "a",\n  "b", # last\n]\nowner = \'team\'\n'
     assert read_simple(text) == {"name": "a = b", "modules": ["a", "b"], "owner": "team"}
-    for bad in ("[table]", "name", "name = yes", "modules = ["):
+    worker = 'python = "3.12"\nrunner.max_jobs = 2\nisolation = fresh\nname = "a"\n[runner]\nmemory = "1GiB"\n'
+    assert read_simple(worker)["name"] == "a"
+    for bad in ("name", "name = yes", "modules = ["):
         with pytest.raises(ValueError, match=r"line 1 is not|not closed"):
             read_simple(bad)
 

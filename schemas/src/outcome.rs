@@ -153,6 +153,8 @@ pub mod kind {
     pub const SECRET: &str = "secret";
     /// The attempt ran longer than its timeout.
     pub const TIMED_OUT: &str = "TimedOut";
+    /// The function used more memory than its pool allows.
+    pub const MEMORY: &str = "OutOfMemory";
     /// The process that ran the function ended under it.
     pub const CRASHED: &str = "Crashed";
     /// No worker of the group could serve the job.

@@ -171,6 +171,14 @@ pub fn presence_key(presence: &Presence) -> String {
     }
 }
 
+/// Key of a value in the shared state: whose it is, then the key as functions name it. None where that
+/// is no key.
+pub fn state_key(owner: &str, key: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-=/".contains(c);
+    let tokens = key.split('.').all(|token| !token.is_empty() && token.chars().all(allowed));
+    (tokens && key.len() <= 200).then(|| format!("{owner}.{key}"))
+}
+
 /// What a run can be asked to use: a name, and a version when one is wanted (`tenants.create@2`).
 pub fn parse_use(text: &str) -> Result<(Function, Option<Version>), NameError> {
     match text.split_once('@') {

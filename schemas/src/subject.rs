@@ -188,6 +188,11 @@ impl Subjects {
         format!("{}.live.{run}.control", self.namespace)
     }
 
+    /// Where a job says how far it is: best effort, nothing depends on it.
+    pub fn progress(&self, run: RunId, job: JobId) -> String {
+        format!("{}.live.{run}.{job}", self.namespace)
+    }
+
     /// The control subjects of all runs.
     pub fn all_controls(&self) -> String {
         format!("{}.live.*.control", self.namespace)

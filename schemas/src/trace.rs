@@ -52,6 +52,13 @@ impl TraceContext {
     }
 }
 
+/// A span id as people and headers write it; none for another text, and for the invalid zero.
+pub fn span_of_hex(text: &str) -> Option<[u8; 8]> {
+    let valid = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let id = u64::from_str_radix(text, 16).ok().filter(|id| valid && *id != 0)?;
+    Some(id.to_be_bytes())
+}
+
 /// A span id that follows from the run id and what the span stands for; never the invalid zero.
 pub fn span_id(run: RunId, what: &str) -> [u8; 8] {
     let digest = Sha256::new().chain_update(run.as_bytes()).chain_update(what).finalize();

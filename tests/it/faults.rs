@@ -240,7 +240,7 @@ async fn a_run_past_its_deadline_is_lost_and_torn_down() {
 async fn a_job_that_ends_every_worker_is_lost_as_poison() {
     let mut world = World::new().await;
     world.file("pool/pool.toml", "name = \"p\"\n");
-    let kill = "import os, signal, time, rfx\n\n\n@rfx.function(name=\"p.kill\")\ndef kill() -> None:\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(20)\n";
+    let kill = "import os, signal, time, rfx\n\n\n@rfx.function(name=\"p.kill\")\ndef kill() -> None:\n    zygote = open(f\"/proc/{os.getppid()}/stat\").read()\n    os.kill(int(zygote.split()[3]), signal.SIGKILL)\n    time.sleep(600)\n";
     world.file("pool/p.py", kill);
     let pool = world.dir().join("pool").display().to_string();
     let flow = world.file("flow.yaml", "flow: poison\nsteps:\n  kill: { uses: p.kill }\n");

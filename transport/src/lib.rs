@@ -125,6 +125,20 @@ impl Transport {
         }
     }
 
+    /// Says how far a job is. Best effort: nothing depends on it.
+    pub async fn announce_progress(
+        &self,
+        run: rfx_schemas::id::RunId,
+        job: rfx_schemas::id::JobId,
+        message: String,
+    ) {
+        let subject = self.subjects().progress(run, job);
+        let sent = tokio::time::timeout(ANSWER, self.client().publish(subject, message.into())).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::debug!(%run, %job, "could not say how far a job is");
+        }
+    }
+
     /// Hears which runs are cancelled.
     pub async fn cancels(&self) -> Result<Cancels, TransportError> {
         let subscription = self.client().subscribe(self.subjects().all_controls()).await;

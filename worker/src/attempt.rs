@@ -1,10 +1,13 @@
 //! One attempt: find the function, give it its input, judge what it gave back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Assertion, Failure, Outcome, kind};
 use rfx_schemas::payload::{Json, Payload};
 use rfx_schemas::stamp::Stamp;
+use rfx_schemas::subject::JobSubject;
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::TransportError;
 use serde_json::Value;
@@ -12,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::{Kind, Served};
+use crate::desk::{Desk, Leavings};
 use crate::expect::{self, Given};
 use crate::native::{Context, Native};
 use crate::runner::frames::Call;
@@ -39,12 +43,21 @@ pub struct Ending {
     pub assertions: Vec<Assertion>,
     /// What it printed.
     pub tail: String,
+    /// What it left besides.
+    pub leavings: Leavings,
 }
 
 impl Ending {
     /// An ending with nothing but its kind.
     pub fn of(kind: OutcomeKind) -> Self {
-        Self { kind, output: None, error: None, assertions: Vec::new(), tail: String::new() }
+        Self {
+            kind,
+            output: None,
+            error: None,
+            assertions: Vec::new(),
+            tail: String::new(),
+            leavings: Leavings::default(),
+        }
     }
 
     /// An ending with a failure.
@@ -59,7 +72,8 @@ impl Ending {
 
 /// Executes one attempt. Whatever happens is an outcome.
 pub async fn execute(
-    site: &Site,
+    site: &Arc<Site>,
+    subject: &JobSubject,
     message: &JobMessage,
     job: &Job,
     deliveries: u64,
@@ -75,7 +89,7 @@ pub async fn execute(
         Some(_) if started > message.deadline => {
             Ending::lost(kind::DEADLINE, "the run's deadline passed while it waited")
         }
-        Some(served) => run(site, message, job, deliveries, served, cancel).await,
+        Some(served) => run(site, subject, message, job, deliveries, served, cancel).await,
     };
     let ended = Stamp::now();
     let (output, ending) = match store(site, message, ending.output.clone()).await {
@@ -105,13 +119,14 @@ pub async fn execute(
         group: site.group.clone(),
         deliveries,
         digest,
-        artifacts: Vec::new(),
-        state: Vec::new(),
+        artifacts: ending.leavings.artifacts,
+        state: ending.leavings.state,
     }
 }
 
 async fn run(
-    site: &Site,
+    site: &Arc<Site>,
+    subject: &JobSubject,
     message: &JobMessage,
     job: &Job,
     deliveries: u64,
@@ -135,10 +150,9 @@ async fn run(
             let context = Context { place, target, trace, cancel, secrets: secrets.clone() };
             call_native(native, context, input.text().clone(), deadline).await
         }
-        Kind::Python { pool } => {
+        Kind::Python { pool, isolation } => {
             let call = Call {
                 kind: "call",
-                id: 0,
                 function: message.function.as_str(),
                 version: message.version.as_ref().map(|v| v.as_str()),
                 run: message.run.to_string(),
@@ -146,6 +160,9 @@ async fn run(
                 step: &message.step,
                 job: job.job.to_string(),
                 attempt: job.attempt.get(),
+                group: subject.group.as_str(),
+                queue: subject.queue.as_str(),
+                isolation: message.isolation.unwrap_or(*isolation),
                 deadline: seconds(Stamp::now().after(deadline - Instant::now())),
                 target: &message.target,
                 secrets: secrets.reveal(),
@@ -153,7 +170,12 @@ async fn run(
                 key: job.key.as_deref(),
             };
             // Boxed: it is many times the size of a native call, and every attempt moves about.
-            Box::pin(site.pools[*pool].call(call, input.text(), deadline, cancel)).await
+            let (input, cancel) = (input.text().clone(), cancel.clone());
+            let desk = Desk::new(site, message.run, &message.flow, job.job, trace, secrets.clone());
+            let desk = Arc::new(desk);
+            let calling = site.pools[*pool].call(&call, input, deadline, cancel, Arc::clone(&desk));
+            let ending = Box::pin(calling).await;
+            Ending { leavings: desk.leave(), ..ending }
         }
     };
     let judged =

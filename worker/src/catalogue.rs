@@ -1,16 +1,19 @@
 //! What this worker serves: the functions of its pools and those in its own binary.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 
+use rfx_config::settings;
 use rfx_schemas::name::{Function, Group, Queue, Version};
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
+use rfx_schemas::rules::Isolation;
 use rfx_schemas::stamp::Stamp;
 use serde_json::Value;
 
 use crate::native::{Native, Registry};
-use crate::runner::frames::{FunctionInfo, Hello};
-use crate::runner::{Pool, Recipe, Runner, StartError};
+use crate::runner::hello::{BrokenInfo, FunctionInfo, Hello, RetryInfo};
+use crate::runner::{Limits, Pool, Recipe, StartError};
+use crate::sweep::Mark;
 
 /// A function that this worker serves.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub enum Kind {
     Python {
         /// The pool, by position.
         pool: usize,
+        /// In what process, unless the run says otherwise.
+        isolation: Isolation,
     },
 }
 
@@ -85,26 +90,28 @@ pub struct Catalogue {
 impl Catalogue {
     /// Starts a runner of each pool and takes in what it holds.
     pub async fn open(
-        group: &Group,
+        settings: &settings::Worker,
         registry: &Registry,
-        pools: &[PathBuf],
-        python: &str,
-        sdk: &std::path::Path,
+        sdk: &Path,
+        mark: &Mark,
     ) -> Result<Self, StartError> {
+        let settings::Worker { group, pools, python, slots, .. } = settings;
+        let slots = slots.values().map(|slots| *slots as usize).sum();
         let mut catalogue = Self::default();
         catalogue.add_native(group, registry);
-        for pool in pools {
+        for (number, pool) in (0..).zip(pools) {
             let pool = std::path::absolute(pool).unwrap_or_else(|_| pool.clone());
-            let recipe = Recipe { python: python.to_owned(), sdk: sdk.to_owned(), pool };
-            let runner = Runner::start(&recipe).await?;
-            let Hello { python, pool: info, functions, broken, .. } = &runner.hello;
+            let recipe = Recipe { python: python.clone(), sdk: sdk.to_owned(), pool };
+            let folder = recipe.pool.clone();
+            let (pool, hello) = Pool::open(recipe, mark.part(number), slots, Limits::default()).await?;
+            let Hello { python, pool: info, functions, broken, .. } = &hello;
             let (count, broken) = (functions.len(), broken.len());
             tracing::info!(pool = info.name, python, functions = count, broken, "opened a pool");
-            catalogue.add_pool(group, &runner.hello);
-            let (flows, wrong) = crate::flows::of_pool(&recipe.pool, &info.name, group);
+            catalogue.add_pool(group, &hello);
+            let (flows, wrong) = crate::flows::of_pool(&folder, &info.name, group);
             catalogue.records.extend(flows);
             catalogue.broken.extend(wrong);
-            catalogue.pools.push(Pool::new(recipe, runner));
+            catalogue.pools.push(pool);
         }
         Ok(catalogue)
     }
@@ -148,7 +155,7 @@ impl Catalogue {
                     let served = Served {
                         version: record.version.clone(),
                         digest: record.digest.clone(),
-                        kind: Kind::Python { pool },
+                        kind: Kind::Python { pool, isolation: record.isolation.unwrap_or_default() },
                     };
                     self.functions.add(record.name.clone(), served);
                     self.records.push(record);
@@ -162,7 +169,7 @@ impl Catalogue {
                 }),
             }
         }
-        let place = |b: &crate::runner::frames::BrokenInfo| match (&b.file, b.line) {
+        let place = |b: &BrokenInfo| match (&b.file, b.line) {
             (Some(file), Some(line)) => Some(format!("{file}:{line}")),
             (file, _) => file.clone(),
         };
@@ -191,10 +198,10 @@ fn record(
         tags: info.tags.clone(),
         owner: info.owner.clone(),
         timeout: info.timeout,
-        isolation: None,
-        retry: None,
-        secrets: Vec::new(),
-        examples: Vec::new(),
+        isolation: info.isolation,
+        retry: info.retry.as_ref().map(RetryInfo::rule),
+        secrets: info.secrets.clone(),
+        examples: info.examples.clone(),
         input: info.input_schema.clone(),
         output: info.output_schema.clone(),
         state: info.state.clone(),

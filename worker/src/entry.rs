@@ -16,6 +16,7 @@ use crate::native::Registry;
 /// The whole of a worker's process: reads the command line as `rfx-worker` does, and serves what is
 /// in the registry beside the pools.
 pub fn main(registry: Registry) -> ExitCode {
+    crate::guard::stand_in();
     let args = args::of_process();
     process::main("rfx-worker", async |signals| run(args, registry, signals).await)
 }

@@ -8,16 +8,19 @@ mod args;
 mod attempt;
 pub mod builtin;
 mod catalogue;
+mod desk;
 mod entry;
 mod execute;
 mod expect;
 mod flows;
+pub mod guard;
 mod lane;
 pub mod native;
 mod runner;
 pub mod secrets;
 mod settle;
 mod site;
+mod sweep;
 mod text;
 
 use std::sync::Arc;
@@ -36,9 +39,12 @@ use tokio_util::sync::CancellationToken;
 
 use catalogue::Catalogue;
 pub use entry::main;
+use guard::Guard;
 use native::Registry;
+use runner::Pool;
 pub use runner::StartError;
 use site::Site;
+use sweep::Mark;
 
 /// How often functions are announced again: the catalogue forgets what was not seen for 30 days.
 const ANNOUNCE: Duration = Duration::from_secs(60 * 60);
@@ -67,8 +73,12 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
-    let opening = Catalogue::open(&settings.group, &registry, &settings.pools, &settings.python, sdk.path());
+    let mark = Mark::new();
+    // Dropped after everything else: what is left then has no owner.
+    let _guard = Guard::start(&mark);
+    let opening = Catalogue::open(settings, &registry, sdk.path(), &mark);
     let Catalogue { functions, records, broken, pools } = opening.await?;
+    pools.iter().for_each(Pool::warm_up);
     report_broken(&broken);
     // Before anything is announced: on a fresh server this sets the buckets up, too. Heartbeats go by
     // what the consumers have, which need not be what the settings say.
@@ -116,7 +126,9 @@ pub async fn describe(
 ) -> Result<(Vec<FunctionRecord>, Vec<BrokenModule>), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
-    let opening = Catalogue::open(&settings.group, &registry, &settings.pools, &settings.python, sdk.path());
+    let mark = Mark::new();
+    let _guard = Guard::start(&mark);
+    let opening = Catalogue::open(settings, &registry, sdk.path(), &mark);
     let Catalogue { records, broken, pools, .. } = opening.await?;
     for pool in &pools {
         pool.close().await;

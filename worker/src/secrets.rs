@@ -74,7 +74,26 @@ impl Secrets {
                 })
                 .collect(),
             tail: self.clean(&ending.tail),
+            leavings: ending.leavings,
         }
+    }
+
+    /// The name of a secret whose value stands in some bytes, raw or as in JSON.
+    pub fn found_in(&self, bytes: &[u8]) -> Option<&str> {
+        let text = String::from_utf8_lossy(bytes);
+        let found = self.0.iter().find(|(_, secret)| {
+            let json = Value::from(secret.reveal()).to_string();
+            [secret.reveal(), &json[1..json.len() - 1]].iter().any(|form| text.contains(form))
+        });
+        found.map(|(name, _)| name.as_str())
+    }
+
+    /// Bytes without the values; those that are no text only where none stands in them.
+    pub fn clean_bytes(&self, bytes: Bytes) -> Bytes {
+        if self.found_in(&bytes).is_none() {
+            return bytes;
+        }
+        Bytes::from(self.clean(&String::from_utf8_lossy(&bytes)))
     }
 
     /// The values, the longest first: one may be a part of another.
@@ -84,7 +103,8 @@ impl Secrets {
         values
     }
 
-    fn clean(&self, text: &str) -> String {
+    /// A text without the values.
+    pub fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for value in self.values() {
             // As written, and as it stands inside JSON.

@@ -1,6 +1,7 @@
 //! From a delivery to its ack. Invariant: record before ack, always; so a lost ack costs a look,
 //! and a lost record a second execution, but never an outcome.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rfx_config::telemetry::AttemptSpan;
@@ -23,7 +24,7 @@ use crate::lane::Held;
 use crate::site::Site;
 
 /// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way.
-pub(crate) async fn attempt(site: &Site, held: Held) {
+pub(crate) async fn attempt(site: &Arc<Site>, held: Held) {
     let Held { delivery, subject } = held;
     let span =
         tracing::debug_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
@@ -70,7 +71,7 @@ pub(crate) async fn attempt(site: &Site, held: Held) {
     }
 }
 
-async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliveries: u64) -> Ended {
+async fn outcomes(site: &Arc<Site>, subject: &JobSubject, message: &JobMessage, deliveries: u64) -> Ended {
     if deliveries > site.max_deliveries && starts(site, subject, deliveries).await >= site.max_deliveries {
         let failure = poison(site, deliveries);
         return Ended {
@@ -90,7 +91,7 @@ async fn outcomes(site: &Site, subject: &JobSubject, message: &JobMessage, deliv
     let token = if message.phase == Phase::Teardown { CancellationToken::new() } else { place.token.clone() };
     let mut outcomes = Vec::with_capacity(message.jobs.len());
     for job in &message.jobs {
-        let outcome = execute(site, message, job, deliveries, &token).await;
+        let outcome = execute(site, subject, message, job, deliveries, &token).await;
         trace(site, message, &outcome);
         outcomes.push(outcome);
     }
@@ -134,19 +135,19 @@ fn trace(site: &Site, message: &JobMessage, outcome: &Outcome) {
 fn span(run: RunId, message: &JobMessage, outcome: &Outcome) -> AttemptSpan {
     let trace = message.trace.attempt(run, outcome.job, outcome.attempt, outcome.deliveries);
     let mut attributes = vec![
-        ("rfx.run.id", run.to_string()),
-        ("rfx.flow", message.flow.clone()),
-        ("rfx.step", message.step.clone()),
-        ("rfx.job.id", outcome.job.to_string()),
-        ("rfx.attempt", outcome.attempt.to_string()),
-        ("rfx.function", message.function.to_string()),
-        ("rfx.group", outcome.group.to_string()),
-        ("rfx.worker", outcome.worker.to_string()),
-        ("rfx.outcome", outcome.kind.to_string()),
-        ("messaging.system", "nats".to_owned()),
+        ("rfx.run.id".into(), run.to_string()),
+        ("rfx.flow".into(), message.flow.clone()),
+        ("rfx.step".into(), message.step.clone()),
+        ("rfx.job.id".into(), outcome.job.to_string()),
+        ("rfx.attempt".into(), outcome.attempt.to_string()),
+        ("rfx.function".into(), message.function.to_string()),
+        ("rfx.group".into(), outcome.group.to_string()),
+        ("rfx.worker".into(), outcome.worker.to_string()),
+        ("rfx.outcome".into(), outcome.kind.to_string()),
+        ("messaging.system".into(), "nats".to_owned()),
     ];
-    attributes.extend(outcome.key.clone().map(|key| ("rfx.job.key", key)));
-    attributes.extend(outcome.error.as_ref().map(|e| ("error.type", e.kind.clone())));
+    attributes.extend(outcome.key.clone().map(|key| ("rfx.job.key".into(), key)));
+    attributes.extend(outcome.error.as_ref().map(|e| ("error.type".into(), e.kind.clone())));
     AttemptSpan {
         trace,
         parent: message.trace.span,

@@ -20,6 +20,7 @@ use rfx_schemas::id::RunId;
 use rfx_schemas::name::{Group, Local};
 use rfx_schemas::plan::{DataSet, Plan, PlannedStep};
 use rfx_schemas::record::FunctionRecord;
+use rfx_schemas::rules::Isolation;
 use serde_json::Value;
 
 use crate::check::Checked;
@@ -48,6 +49,8 @@ pub struct Request {
     pub places: Vec<(Option<String>, Place)>,
     /// `--each-group [LABELS]`: once in every group that fits.
     pub each_group: Option<Place>,
+    /// `--isolation`: whatever functions and pools say.
+    pub isolation: Option<Isolation>,
     /// `--only` and `--skip`.
     pub choice: Choice,
     /// Data sets, already read: the flow's own and `--data NAME=FILE` by their names, those of other
@@ -133,7 +136,7 @@ pub fn plan(
         steps: planner.steps,
         outputs,
         gate: flow.gate.clone(),
-        isolation: None,
+        isolation: request.isolation,
         deadline: flow.deadline.unwrap_or(DEADLINE),
     })
 }

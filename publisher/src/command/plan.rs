@@ -110,6 +110,7 @@ pub fn choices(args: &PlanArgs) -> Result<Choices, Failure> {
             .map(|(name, file)| (name, PathBuf::from(file)))
             .collect(),
         places,
+        isolation: args.isolation,
         each_group: match args.each_group.as_deref() {
             None => None,
             Some("") => Some(Place::default()),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 
 from rfx._errors import TimedOut
@@ -14,11 +14,15 @@ from rfx._errors import TimedOut
 class Alarm:
     """Decides whether the signal may interrupt now.
 
-    Invariant: nothing is raised outside an attempt, nor while a frame is half written.
+    The signal only says that something is to be looked at. `look` says whether the call that runs is meant: calls
+    are sent ahead, so a signal may come when the one that it was sent for has just ended.
+
+    Invariant: nothing is raised outside an attempt, nor while a frame is half read or half written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[], bool]) -> None:
         self.fired = False
+        self._look = look
         self._armed = False
         self._shields = 0
         self._waiting = False
@@ -30,31 +34,32 @@ class Alarm:
 
     def arm(self) -> None:
         """From here on the signal interrupts."""
-        self.fired = self._waiting = False
+        self.fired = False
         self._since = time.monotonic()
         self._armed = True
 
     def disarm(self) -> None:
-        """From here on the signal is dropped: what it was meant for has ended."""
+        """From here on the signal is looked at only: what it was meant for has ended."""
         self._armed = False
 
-    @contextmanager
-    def shield(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Put the signal off until the end of the block."""
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
-            if self._waiting and self._shields == 0:
-                self._waiting = False
-                signal.raise_signal(signal.SIGUSR1)  # the main thread handles it, whoever we are
+        if threading.current_thread() is threading.main_thread():
+            self._shields += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._shields -= 1
+        if self._waiting and self._shields == 0:
+            signal.raise_signal(signal.SIGUSR1)
 
     def _ring(self, _signal: int, _frame: FrameType | None) -> None:
-        if not self._armed:
-            return
         if self._shields:
             self._waiting = True
+            return
+        self._waiting = False
+        if not self._look() or not self._armed:
             return
         self._armed = False
         self.fired = True

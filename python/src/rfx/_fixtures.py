@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from rfx import _linux
 from rfx._drive import Steps, drive, drive_async
 from rfx._errors import FixtureError, Skipped, TimedOut
 from rfx._loop import Loop
@@ -197,14 +198,8 @@ def _bound(fixture: Fixture, value: object) -> object:
 
 def _children() -> set[int]:
     """The child processes of this one, where the system tells them."""
-    found: set[int] = set()
-    try:
-        for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 - pathlib is slow to import
-            with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:  # noqa: PTH123
-                found.update(map(int, file.read().split()))
-    except OSError:
-        return found
-    return found
+    own = os.getpid()
+    return {process.pid for process in _linux.processes() if process.parent == own}
 
 
 def _tell(late: list[Late]) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import select
+import signal
 import socket
 import struct
 import threading
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, NamedTuple
 
 from rfx._outcome import MAX_BODY
 from rfx._output import dump
 
 MAX_HEADER: Final = 16 << 20
 
-_LENGTHS: Final = struct.Struct(">II")
+LENGTHS: Final = struct.Struct(">II")
 _CHUNK: Final = 256 << 10
-"""Bytes asked for at once: a worker that pipelines calls fills many frames with one read."""
+"""Bytes asked for at once: a worker that sends calls ahead fills many frames with one read."""
 
 
 class FrameError(Exception):
@@ -26,60 +31,169 @@ class PeerGone(Exception):
     """The worker closed the socket, or died."""
 
 
-class HeaderTooLarge(Exception):
-    """A header is over the limit and was not sent."""
+class TooLarge(Exception):
+    """A header or body is over the limit and was not sent."""
+
+
+class Frame(NamedTuple):
+    """What one side says to the other."""
+
+    header: dict[str, Any]
+    body: bytes
 
 
 class Connection:
-    """The runner's end of the socket."""
+    """The runner's end of the socket.
+
+    Any thread may ask and tell. What comes in is sorted by whoever reads: replies to those who asked, the ids of
+    calls to be stopped into `stops`, calls into a queue.
+    """
 
     def __init__(self, peer: socket.socket) -> None:
+        self.stops: set[int] = set()
+        self.recalled = False
+        """Whether the worker wants the calls back that wait."""
+        self.on_stop: Callable[[int], None] = _wake_main_thread
+        """Called by whoever reads that a call is to be stopped."""
+        self.shield: AbstractContextManager[None] = nullcontext()
+        """Puts the soft timeout off: bytes that were received must not get lost in its exception."""
+        self.reader: threading.Thread | None = None
+        """The thread that does nothing but receive, if there is one; then nobody else reads."""
         self._peer = peer
         self._buffer = bytearray()
-        self._writing = threading.Lock()  # progress may come from a thread of the function
+        self._calls: deque[Frame] = deque()
+        self._replies: dict[int, Frame] = {}
+        self._asked = 0
+        self._outbox = bytearray()
+        self._writing = threading.RLock()
+        self._reading = threading.RLock()
+        self._came = threading.Condition()
+        self._gone = False
+        self._in_read = False
 
-    def receive(self) -> tuple[dict[str, Any], bytes] | None:
-        """Wait for the next frame; None when the peer is gone."""
-        if not self._fill(_LENGTHS.size):
-            return None
-        header_size, body_size = _LENGTHS.unpack_from(self._buffer)
-        if header_size > MAX_HEADER or body_size > MAX_BODY:
-            raise FrameError(f"a frame of {header_size:,} + {body_size:,} bytes is over the limit")
-        start = _LENGTHS.size
-        middle = start + header_size
-        end = middle + body_size
-        if not self._fill(end):
-            return None
-        header: dict[str, Any] = json.loads(self._buffer[start:middle].decode())
-        body = bytes(self._buffer[middle:end])
-        del self._buffer[:end]
-        return header, body
+    def receive(self) -> Frame | None:
+        """Wait for the next call; None when the peer is gone. What was put off is sent before the wait."""
+        while not self._calls:
+            self.flush()
+            with self._reading:
+                if not self._calls and not self._read():
+                    with self._came:
+                        self._gone = True
+                        self._came.notify_all()
+                    return None
+        return self._calls.popleft()
 
-    def send(self, header: dict[str, Any], body: bytes = b"") -> None:
-        """Write one frame with one call. Raises `PeerGone` when nobody reads it."""
+    def ask(self, header: Mapping[str, Any], body: bytes = b"") -> Frame:
+        """Send a frame that the worker answers, and wait for the answer. Raises `PeerGone` without one."""
+        with self._writing:
+            self._asked += 1
+            number = self._asked
+        self.send({**header, "ask": number}, body)
+        while number not in self._replies:
+            if self.reader is not None:
+                self._wait_for_reader(number)
+                continue
+            with self._reading:
+                if number not in self._replies and not self._read():
+                    raise PeerGone
+        return self._replies.pop(number)
+
+    def _wait_for_reader(self, number: int) -> None:
+        with self._came:
+            self._came.wait_for(lambda: number in self._replies or self._gone)
+        if number not in self._replies:
+            raise PeerGone
+
+    def poll(self) -> None:
+        """Sort what has come without a wait. Safe in a signal handler: whoever reads already goes on to do so."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            while not self._in_read and select.select([self._peer], [], [], 0)[0] and self._read():
+                pass
+        finally:
+            self._reading.release()
+
+    def take_back(self) -> list[int]:
+        """Give up the calls that wait, and say which they are: the worker wants them executed elsewhere."""
+        ids = [frame.header["id"] for frame in self._calls]
+        self._calls.clear()
+        return ids
+
+    def send(self, header: Mapping[str, Any], body: bytes = b"", *, later: bool = False) -> None:
+        """Write one frame. With `later` it waits for the next one, or for the moment when no call waits."""
         head = dump(header)
         if len(head) > MAX_HEADER:
-            raise HeaderTooLarge(f"{len(head):,} bytes, at most {MAX_HEADER:,} are carried")
-        frame = b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
-        try:
-            with self._writing:
-                self._peer.sendall(frame)
-        except OSError:  # EPIPE, ECONNRESET, or EBADF in a forked child
-            raise PeerGone from None
+            raise TooLarge(f"{len(head):,} bytes, at most {MAX_HEADER:,} are carried")
+        if len(body) > MAX_BODY:
+            raise TooLarge(f"{len(body):,} bytes, at most {MAX_BODY:,} are carried")
+        with self.shield, self._writing:
+            self._outbox += LENGTHS.pack(len(head), len(body))
+            self._outbox += head
+            self._outbox += body
+            if not (later and self._calls):
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what was put off. Raises `PeerGone` when nobody reads it."""
+        with self.shield, self._writing:
+            if not self._outbox:
+                return
+            data, self._outbox = self._outbox, bytearray()
+            try:
+                self._peer.sendall(data)
+            except OSError:  # EPIPE, ECONNRESET, or EBADF in a forked child
+                raise PeerGone from None
 
     def close(self) -> None:
         """Close this process's end, as a forked child must."""
         self._peer.close()
 
-    def _fill(self, size: int) -> bool:
-        """Read until the buffer holds `size` bytes; False at the end of the stream."""
-        buffer, peer = self._buffer, self._peer
-        while len(buffer) < size:
-            try:
-                data = peer.recv(_CHUNK)
-            except OSError:
-                return False
-            if not data:
-                return False
-            buffer += data
+    def _read(self) -> bool:
+        """Read once and sort the frames that are whole; False at the end of the stream."""
+        self._in_read = True
+        try:
+            select.select([self._peer], [], [])  # the wait can be interrupted, the read cannot
+            with self.shield:
+                data = self._peer.recv(_CHUNK)
+                self._buffer += data
+                while self._sort():
+                    pass
+        except (OSError, ValueError):
+            return False
+        finally:
+            self._in_read = False
+        return bool(data)
+
+    def _sort(self) -> bool:
+        """Take one whole frame out of the buffer; False when there is none."""
+        buffer = self._buffer
+        if len(buffer) < LENGTHS.size:
+            return False
+        head, body = LENGTHS.unpack_from(buffer)
+        if head > MAX_HEADER or body > MAX_BODY:
+            raise FrameError(f"a frame of {head:,} + {body:,} bytes is over the limit")
+        middle = LENGTHS.size + head
+        end = middle + body
+        if len(buffer) < end:
+            return False
+        frame = Frame(json.loads(buffer[LENGTHS.size : middle].decode()), bytes(buffer[middle:end]))
+        del buffer[:end]
+        kind = frame.header.get("type")
+        if kind == "reply":
+            with self._came:
+                self._replies[frame.header["ask"]] = frame
+                self._came.notify_all()
+        elif kind == "stop":
+            self.stops.add(frame.header["id"])
+            self.on_stop(frame.header["id"])
+        elif kind == "recall":
+            self.recalled = True
+        else:
+            self._calls.append(frame)
         return True
+
+
+def _wake_main_thread(_call: int) -> None:
+    """Have the alarm look: the signal that came with this may have been handled before it was read."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)

@@ -8,10 +8,11 @@ import datetime
 import inspect
 import types
 import typing
+from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, Union
 
-from rfx import _shapes
+from rfx import _limits, _models, _shapes
 from rfx._errors import MISSING, OutputError, UnsupportedTypeError
 from rfx._output import plain
 
@@ -20,7 +21,7 @@ Hint: TypeAlias = Any
 
 SUPPORTED: Final = (
     "str, int, float, bool, None, list, dict[str, …], tuple, set, Optional and unions, Literal, Enum, dataclasses, "
-    "TypedDict, date, datetime, UUID, Annotated, Any"
+    "TypedDict, NamedTuple, date, time, datetime, UUID, Decimal, Annotated, Any, models of pydantic and msgspec"
 )
 
 _SCALARS: Final[dict[object, _shapes.Shape]] = {
@@ -32,6 +33,7 @@ _SCALARS: Final[dict[object, _shapes.Shape]] = {
     float: _shapes.Float(),
     Any: _shapes.Shape(),
     object: _shapes.Shape(),
+    datetime.time: _shapes.Text("time", datetime.time.fromisoformat, "time"),
     datetime.date: _shapes.Text("date", datetime.date.fromisoformat, "date"),
     # Python 3.10 does not read the Z that other languages write.
     datetime.datetime: _shapes.Text(
@@ -50,6 +52,12 @@ _SEQUENCES: Final[dict[object, type]] = {
 }
 
 _MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+_BY_NAME: Final[dict[tuple[str, str], Callable[[Any], _shapes.Shape]]] = {
+    ("uuid", "UUID"): lambda cls: _shapes.Text("UUID", cls, "uuid"),
+    ("decimal", "Decimal"): lambda cls: _shapes.Text("Decimal", cls, "decimal"),
+}
+"""Classes known by their names: importing them is slow."""
 
 _QUALIFIERS: Final = ("Required", "NotRequired", "ReadOnly")
 
@@ -89,9 +97,7 @@ class Reader:
 
     def _generic(self, hint: object, origin: object, args: tuple[Any, ...]) -> _shapes.Shape:
         if origin is Annotated:
-            texts = [note for note in args[1:] if isinstance(note, str)]
-            shape = self.shape(args[0])
-            return _shapes.Described(shape, texts[0]) if texts else shape
+            return self._annotated(hint, args[0], list(_limits.flat(args[1:])))
         if origin in (Union, types.UnionType):
             return _shapes.Either([self.shape(arg) for arg in args])
         if origin is Literal:
@@ -108,6 +114,17 @@ class Reader:
             return self.shape(args[0])
         raise _unsupported(hint)
 
+    def _annotated(self, hint: object, inner: object, notes: list[object]) -> _shapes.Shape:
+        """Find the shape of a hint with notes: texts describe it, limits limit it, others say nothing to rfx."""
+        limits = _limits.limits(notes)
+        if any(_models.is_of_pydantic(note) and not hasattr(note, "metadata") for note in notes):
+            shape: _shapes.Shape = _models.Pydantic(hint, self.shape(inner).name)  # a validator of theirs
+        else:
+            shape = _limits.Limited(self.shape(inner), limits) if limits else self.shape(inner)
+        texts = [note if isinstance(note, str) else getattr(note, "description", None) for note in notes]
+        text = next((text for text in texts if isinstance(text, str)), None)
+        return _shapes.Described(shape, text) if text else shape
+
     def _named(self, hint: Hint) -> _shapes.Shape:
         """Find the shape of a class, or of a name given to another hint."""
         for alias in ("__supertype__", "__value__"):  # NewType, and `type Name = …`
@@ -122,12 +139,16 @@ class Reader:
     def _class(self, cls: type) -> _shapes.Shape:
         if issubclass(cls, Enum):
             return _shapes.Choice(((_raw(member.value, cls), member) for member in cls), title=cls.__name__)
+        if (model := _models.shape_of(cls)) is not None:
+            return model
         if dataclasses.is_dataclass(cls):
             return self._dataclass(cls)
+        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            return self._named_tuple(cls)
         if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):  # a TypedDict, whoever made it
             return self._typed_dict(cls)
-        if cls.__module__ == "uuid" and cls.__name__ == "UUID":  # known by name: importing it is slow
-            return _shapes.Text("UUID", cls, "uuid")
+        if (cls.__module__, cls.__name__) in _BY_NAME:
+            return _BY_NAME[cls.__module__, cls.__name__](cls)
         raise _unsupported(cls)
 
     def _dataclass(self, cls: Hint) -> _shapes.Object:
@@ -140,6 +161,16 @@ class Reader:
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             default = MISSING if field.default is dataclasses.MISSING else as_default(field.default)
             made.fields[field.name] = _shapes.Field(self.shape(hints[field.name]), required, default)
+        return made
+
+    def _named_tuple(self, cls: Hint) -> _shapes.Object:
+        made = self._known[cls] = _shapes.Object(cls.__name__, title=cls.__name__, build=cls)
+        made.description = None if (cls.__doc__ or "").startswith(f"{cls.__name__}(") else _doc(cls)
+        hints = read(cls)
+        for name in cls._fields:
+            required = name not in cls._field_defaults
+            default = MISSING if required else as_default(cls._field_defaults[name])
+            made.fields[name] = _shapes.Field(self.shape(hints.get(name, Any)), required, default)
         return made
 
     def _typed_dict(self, cls: Hint) -> _shapes.Object:
@@ -183,4 +214,8 @@ def _raw(value: object, owner: object) -> object:
 
 def _unsupported(hint: object) -> UnsupportedTypeError:
     name = hint.__qualname__ if isinstance(hint, type) else repr(hint)
+    if hint in (bytes, bytearray):
+        return UnsupportedTypeError(
+            f"rfx does not bind the type {name}: JSON has none; take a str, such as base64 or the name of a file"
+        )
     return UnsupportedTypeError(f"rfx does not bind the type {name}; use {SUPPORTED}")

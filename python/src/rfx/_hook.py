@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import importlib.machinery as machinery
 import os
+import re
 import sys
 import types
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
+from typing import Final
+
+_NOT_THE_POOLS: Final = re.compile(r"/(site-packages|tests)/|/(test_[^/]*|conftest)\.py$")
+"""What is installed below the pool, and its tests, which pytest rewrites."""
 
 
 def install(directory: str) -> None:
     """Rewrite assertions in what is imported from a folder from now on."""
-    root = os.path.join(os.path.realpath(directory), "")  # noqa: PTH118 - compared with what importlib gives
+    root = _root(directory)
     if not any(isinstance(finder, _Finder) and finder.root == root for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder(root))
+
+
+def evict(directory: str) -> None:
+    """Make room in `sys.modules` and `sys.path` for a pool, where another one was loaded: as tests do.
+
+    Modules of two pools may well have the same names.
+    """
+    root = _root(directory)
+    for finder in [one for one in sys.meta_path if isinstance(one, _Finder) and one.root != root]:
+        sys.meta_path.remove(finder)
+        sys.path[:] = [entry for entry in sys.path if _root(entry) != finder.root]
+        for name, module in list(sys.modules.items()):
+            loader = getattr(module, "__loader__", None)
+            if isinstance(loader, _Loader) and loader.root == finder.root:
+                del sys.modules[name]
 
 
 class _Finder(MetaPathFinder):
@@ -32,14 +52,22 @@ class _Finder(MetaPathFinder):
         spec = machinery.PathFinder.find_spec(fullname, path, target)
         if spec is None or type(spec.loader) is not machinery.SourceFileLoader or spec.origin is None:
             return None
-        if not os.path.realpath(spec.origin).startswith(self.root) or "site-packages" in spec.origin:
+        file = os.path.realpath(spec.origin)
+        if not file.startswith(self.root) or _NOT_THE_POOLS.search(file, len(self.root) - 1):
             return None
         spec.loader = _Loader(fullname, spec.origin)
+        spec.loader.root = self.root
         return spec
+
+
+def _root(directory: str) -> str:
+    return os.path.join(os.path.realpath(directory), "")  # noqa: PTH118 - compared with what importlib gives
 
 
 class _Loader(machinery.SourceFileLoader):
     """Compiles the source of a module with its assertions rewritten."""
+
+    root = ""
 
     def get_code(self, fullname: str) -> types.CodeType | None:
         """Compile always: bytecode that others cached has plain assertions, and ours is not for others."""

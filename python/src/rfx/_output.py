@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from rfx._errors import OutputError
+from rfx._models import plain_of
 from rfx._problem import Path, depth, render, root
 
 Json: TypeAlias = Any
@@ -24,6 +25,8 @@ MAX_DEPTH: Final = 100
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 _ROOT: Final[Path] = (None, "output")
+
+_INSTEAD: Final = "return dicts, lists, texts, numbers or dataclasses"
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 
@@ -61,6 +64,8 @@ def plain(value: object, at: Path = _ROOT) -> Json:
         return _number(float(value), at)
     if isinstance(value, (list, tuple)):
         _check_depth(at)
+        if hasattr(value, "_fields"):  # a NamedTuple has names, and keeps them
+            return {name: plain(item, (at, name)) for name, item in zip(value._fields, value, strict=True)}
         return [plain(item, (at, index)) for index, item in enumerate(value)]
     if isinstance(value, dict):
         _check_depth(at)
@@ -74,6 +79,8 @@ def _converted(value: object, at: Path) -> Json:
         _check_depth(at)
         # Sorted, so that the same set is always the same output.
         return sorted((plain(item, at) for item in value), key=_encode)
+    if (model := plain_of(value)) is not None:
+        return plain(model[0], at)
     if hasattr(type(value), "__dataclass_fields__"):
         import dataclasses  # slow to import, and imported by whoever has one
 
@@ -82,9 +89,10 @@ def _converted(value: object, at: Path) -> Json:
         return {name: plain(getattr(value, name), (at, name)) for name in names}
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    if type(value).__module__ == "uuid":  # known by name: importing it is slow
+    if type(value).__module__ in ("uuid", "decimal"):  # known by name: importing them is slow
         return str(value)
-    raise _refusal(at, f"JSON has no {type(value).__name__}; return dicts, lists, texts, numbers or dataclasses")
+    instead = "decode it, or leave it as an artifact: ctx.artifact(…)" if isinstance(value, bytes) else _INSTEAD
+    raise _refusal(at, f"JSON has no {type(value).__name__}; {instead}")
 
 
 def _text(value: str, at: Path) -> str:

@@ -41,6 +41,7 @@ class Entry(NamedTuple):
 class Pool(NamedTuple):
     """A loaded pool."""
 
+    directory: Path
     manifest: _manifest.Manifest
     entries: list[Entry]
     broken: list[Broken]
@@ -59,10 +60,11 @@ def load(directory: Path) -> Pool:
     if not directory.is_dir():
         raise PoolError(f"{directory} is not a folder")
     manifest = _manifest.read(directory)
+    _hook.evict(str(directory))
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
     _hook.install(str(directory))
-    pool = Pool(manifest, [], [])
+    pool = Pool(directory, manifest, [], [])
     shared = _load_shared(pool, directory)
     for name, path in _modules.find(directory, manifest):
         _load_module(pool, directory, name, path, shared)

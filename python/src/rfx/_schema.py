@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
+_DEFINED: Final = "#/$defs/"
 _TYPES: Final = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
 class Definitions:
     """The named shapes of one schema. Naming them lets a shape refer to itself."""
 
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
+    def __init__(self, *, of_output: bool = False) -> None:
+        self.of_output = of_output
         self.schemas: dict[str, Schema] = {}
+        self._names: dict[int, str] = {}
+        self._foreign: dict[str, Schema] = {}
 
     def refer(self, key: object, title: str, describe: Callable[[], Schema]) -> Schema:
         """Refer to a named shape, describing it on the first call."""
@@ -27,7 +30,21 @@ class Definitions:
             self._names[id(key)] = name
             self.schemas[name] = {}  # taken from now on, also while it describes itself
             self.schemas[name] = describe()
-        return {"$ref": f"#/$defs/{name}"}
+        return {"$ref": _DEFINED + name}
+
+    def adopt(self, schema: Schema) -> Schema:
+        """Take over the definitions that a foreign schema brings along, under names that are free here."""
+        own = {key: value for key, value in schema.items() if key != "$defs"}
+        parts: dict[str, Schema] = schema.get("$defs", {})
+        names = {}
+        for name, part in parts.items():
+            names[name] = name if self._foreign.get(name) == part else self._free_name(name)
+            self.schemas.setdefault(names[name], {})
+        for name, part in parts.items():
+            self._foreign[names[name]] = part
+            self.schemas[names[name]] = _renamed(part, names)
+        adopted: Schema = _renamed(own, names)
+        return adopted
 
     def _free_name(self, title: str) -> str:
         name, number = title, 1
@@ -37,12 +54,26 @@ class Definitions:
         return name
 
 
-def document(describe: Callable[[Definitions], Schema]) -> Schema:
+def document(describe: Callable[[Definitions], Schema], *, of_output: bool = False) -> Schema:
     """Make a whole schema document of a description and the definitions that it used."""
-    definitions = Definitions()
+    definitions = Definitions(of_output=of_output)
     body = describe(definitions)
     named: Schema = {"$defs": definitions.schemas} if definitions.schemas else {}
     return {"$schema": DIALECT, **body, **named}
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any part of a schema
+    """Write a schema again with other names for what it refers to."""
+    if isinstance(schema, list):
+        return [_renamed(item, names) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _renamed(value, names) for key, value in schema.items()}
+    reference = made.get("$ref")
+    if isinstance(reference, str) and reference.startswith(_DEFINED):
+        name = reference[len(_DEFINED) :]
+        made["$ref"] = _DEFINED + names.get(name, name)
+    return made
 
 
 def choices_schema(values: list[Any]) -> Schema:

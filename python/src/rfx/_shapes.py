@@ -82,7 +82,7 @@ class Text(Shape):
         if type(value) is str:
             try:
                 return self.parse(value)
-            except ValueError:
+            except (ValueError, ArithmeticError):  # a Decimal raises the second
                 pass
         return self.refuse(value, at, problems)
 

@@ -45,7 +45,7 @@ class Signature(NamedTuple):
 
     def output_schema(self) -> Schema:
         """Describe the output as a JSON Schema document."""
-        return document(self.output.schema)
+        return document(self.output.schema, of_output=True)
 
 
 def compile_signature(call: Callable[..., object], shared: Mapping[str, Fixture] = MappingProxyType({})) -> Signature:

@@ -46,7 +46,7 @@ class State:
     def read(self, key: str) -> Entry | None:
         """Read a value with its revision; None when there is none."""
         entry = self._stored(key)
-        return None if entry is None or _is_claim(entry.value) else entry
+        return None if entry is None or is_claim(entry.value) else entry
 
     def put(self, key: str, value: object) -> int:
         """Write a value, whatever is there; gives its revision."""
@@ -104,7 +104,7 @@ class State:
         wait = _SHORTEST_WAIT
         while True:
             entry = self._stored(key)
-            if entry is not None and not _is_claim(entry.value):
+            if entry is not None and not is_claim(entry.value):
                 return entry.value
             if entry is None or entry.value[_CLAIM]["until"] <= time.time():
                 claim = self.cas(key, self._claim(self._until()), 0 if entry is None else entry.revision)
@@ -144,7 +144,8 @@ class State:
         return self._link.ask(what, {"key": key, "scope": self._scope, **fields}, body)
 
 
-def _is_claim(value: Json) -> bool:
+def is_claim(value: Json) -> bool:
+    """Whether a value only says that somebody makes the real one."""
     return isinstance(value, dict) and _CLAIM in value
 
 

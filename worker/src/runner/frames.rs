@@ -4,20 +4,27 @@
 //! stdlib reads it seven times faster than a pure-Python MessagePack (measured); a raw body, since
 //! inputs and outputs pass through unread. The protocol stands in `docs/runner-protocol.md`.
 
+use std::collections::BTreeMap;
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
+use rfx_schemas::rules::Isolation;
+use rfx_schemas::verdict::OutcomeKind;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::hello::Hello;
 
 /// The version that this worker speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Longest header, in bytes.
 const MAX_HEADER: u32 = 16 << 20;
 /// Longest body, in bytes.
-const MAX_BODY: u32 = 64 << 20;
+pub const MAX_BODY: u32 = 64 << 20;
+/// Bytes asked for at once.
+const CHUNK: usize = 64 << 10;
 
-/// What a runner says.
+/// What a runner or zygote says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Said {
@@ -30,87 +37,87 @@ pub enum Said {
     },
     /// A call has ended; the body is its output.
     End(Box<End>),
-    /// A call is getting on. How far is not read: nobody watches yet.
-    Progress {},
+    /// A call asks for something, and waits for the answer.
+    Ask(Box<Ask>),
+    /// A call has printed, and the next one waits until that is read.
+    Printed {
+        /// What the answer names.
+        ask: u64,
+    },
+    /// A call is getting on.
+    Progress {
+        /// Which call.
+        id: u64,
+        /// How far it is.
+        message: String,
+    },
+    /// A call is alive.
+    Beat {
+        /// Which call.
+        id: u64,
+    },
+    /// A call has finished a span.
+    Span(Box<SaidSpan>),
+    /// Calls that were sent ahead, that it has not begun and will not.
+    Returned {
+        /// Which.
+        ids: Vec<u64>,
+    },
+    /// A zygote has forked a runner.
+    Forked {
+        /// Which, as the worker numbers them.
+        runner: u64,
+        /// Its process.
+        pid: i32,
+    },
+    /// A runner that a zygote forked has ended.
+    Exited {
+        /// Which.
+        runner: u64,
+        /// Its exit code, unless a signal ended it.
+        code: Option<i32>,
+        /// The signal.
+        signal: Option<i32>,
+    },
 }
 
-/// A pool, as its runner found it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Hello {
-    /// [`PROTOCOL`] of the runner.
-    pub protocol: u32,
-    /// The interpreter's version.
-    pub python: String,
-    /// The pool.
-    pub pool: PoolInfo,
-    /// What it offers.
-    pub functions: Vec<FunctionInfo>,
-    /// What could not be imported.
-    pub broken: Vec<BrokenInfo>,
+/// What a call asks for. What else is in it depends on `what`.
+#[derive(Debug, Deserialize)]
+pub struct Ask {
+    /// Which call.
+    pub id: u64,
+    /// What the answer names.
+    pub ask: u64,
+    /// For what.
+    pub what: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
-/// A pool's own words about itself.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PoolInfo {
+/// A span of a function, after it ended.
+#[derive(Debug, Deserialize)]
+pub struct SaidSpan {
+    /// Which call.
+    pub id: u64,
     /// Its name.
     pub name: String,
-}
-
-/// A function of a pool.
-#[derive(Debug, Clone, Deserialize)]
-pub struct FunctionInfo {
-    /// Its dotted name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its documentation.
+    /// Its id, in hex.
+    pub span: String,
+    /// The id of the span around it, in hex.
+    pub parent: String,
+    /// When it began, in seconds since 1970.
+    pub start: f64,
+    /// When it ended.
+    pub end: f64,
+    /// What is known of it.
     #[serde(default)]
-    pub doc: Option<String>,
-    /// Words to find it by.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+    /// Whether its status is ok.
+    pub ok: bool,
+    /// What was wrong.
     #[serde(default)]
-    pub tags: Vec<String>,
-    /// Who answers for it.
-    #[serde(default)]
-    pub owner: Option<String>,
-    /// The lane that its jobs take.
-    #[serde(default)]
-    pub queue: Option<String>,
-    /// Longest time that an attempt may run, in seconds.
-    #[serde(default)]
-    pub timeout: Option<f64>,
-    /// Keys of shared state that it reads or writes.
-    #[serde(default)]
-    pub state: Vec<String>,
-    /// JSON Schema of its input.
-    #[serde(default)]
-    pub input_schema: serde_json::Value,
-    /// JSON Schema of its output.
-    #[serde(default)]
-    pub output_schema: serde_json::Value,
-    /// Its file, relative to the pool.
-    pub file: String,
-    /// Its line there.
-    pub line: u32,
-    /// Digest of the file.
-    pub digest: String,
-}
-
-/// A module that could not be imported.
-#[derive(Debug, Clone, Deserialize)]
-pub struct BrokenInfo {
-    /// The module.
-    pub module: String,
-    /// Where it stopped.
-    #[serde(default)]
-    pub file: Option<String>,
-    /// Where it stopped.
-    #[serde(default)]
-    pub line: Option<u32>,
-    /// One line.
-    pub error: String,
-    /// The whole story.
-    #[serde(default)]
-    pub traceback: String,
+    pub error: Option<String>,
 }
 
 /// How a call ended.
@@ -119,13 +126,25 @@ pub struct End {
     /// Which call.
     pub id: u64,
     /// How.
-    pub kind: rfx_schemas::verdict::OutcomeKind,
+    pub kind: OutcomeKind,
     /// What went wrong.
     #[serde(default)]
     pub error: Option<rfx_schemas::outcome::Failure>,
     /// Comparisons that were recorded.
     #[serde(default)]
     pub assertions: Vec<SaidAssertion>,
+    /// Whether the process is not fit for another call.
+    #[serde(default)]
+    pub retire: bool,
+    /// Whether it left processes behind.
+    #[serde(default)]
+    pub left: bool,
+    /// The most memory that the process ever had, in KiB.
+    #[serde(default)]
+    pub memory: u64,
+    /// What it printed, where the runner tells that apart itself.
+    #[serde(default)]
+    pub tail: String,
 }
 
 /// A comparison, with values as the runner has them.
@@ -146,14 +165,12 @@ pub struct SaidAssertion {
     pub message: Option<String>,
 }
 
-/// What the worker asks for; the body is the input.
+/// What the worker asks for; the body is the input. It has no id yet: see [`Call::frame`].
 #[derive(Debug, Clone, Serialize)]
 pub struct Call<'a> {
     /// Always `call`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Told apart by the runner's answer.
-    pub id: u64,
     /// The function.
     pub function: &'a str,
     /// Its version.
@@ -168,50 +185,108 @@ pub struct Call<'a> {
     pub job: String,
     /// The attempt.
     pub attempt: u32,
+    /// The group whose worker executes it.
+    pub group: &'a str,
+    /// The lane that it came through.
+    pub queue: &'a str,
+    /// In what process it is executed.
+    pub isolation: Isolation,
     /// When it must have ended, in seconds since 1970.
     pub deadline: f64,
     /// The system under test.
-    pub target: &'a std::collections::BTreeMap<String, String>,
+    pub target: &'a BTreeMap<String, String>,
     /// Values of the secrets that the step names.
-    pub secrets: std::collections::BTreeMap<&'a str, &'a str>,
+    pub secrets: BTreeMap<&'a str, &'a str>,
     /// The attempt's span.
     pub traceparent: String,
     /// What people call the item.
     pub key: Option<&'a str>,
 }
 
-/// Writes one frame.
-pub async fn write<W: AsyncWrite + Unpin>(
-    to: &mut W,
-    header: &impl Serialize,
-    body: &[u8],
-) -> io::Result<()> {
-    let header = serde_json::to_vec(header).map_err(io::Error::other)?;
-    let length = |bytes: &[u8], max: u32, what: &str| match u32::try_from(bytes.len()) {
-        Ok(length) if length <= max => Ok(length.to_be_bytes()),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{what} of {} bytes is too long", bytes.len()),
-        )),
-    };
-    let mut frame = Vec::with_capacity(8 + header.len() + body.len());
-    frame.extend_from_slice(&length(&header, MAX_HEADER, "a header")?);
-    frame.extend_from_slice(&length(body, MAX_BODY, "an input")?);
-    frame.extend_from_slice(&header);
-    frame.extend_from_slice(body);
-    to.write_all(&frame).await
+impl Call<'_> {
+    /// Its header but for the id, which whoever sends it adds.
+    pub fn header(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are writable")
+    }
 }
 
-/// Reads one frame. Not safe to cancel: use it on a reader of its own.
-pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<(Said, Bytes)> {
-    let (header, body) = (from.read_u32().await?, from.read_u32().await?);
-    if header > MAX_HEADER || body > MAX_BODY {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of the runner is too long"));
+/// Adds the frame of a call: a header as [`Call::header`] makes it, under an id.
+pub fn put_call(to: &mut Vec<u8>, id: u64, header: &[u8], body: &[u8]) {
+    let id = format!("{{\"id\":{id},");
+    let rest = header.get(1..).unwrap_or_default();
+    put_lengths(to, id.len() + rest.len(), body.len());
+    to.extend_from_slice(id.as_bytes());
+    to.extend_from_slice(rest);
+    to.extend_from_slice(body);
+}
+
+/// Adds a frame.
+pub fn put(to: &mut Vec<u8>, header: &serde_json::Value, body: &[u8]) {
+    let header = header.to_string();
+    put_lengths(to, header.len(), body.len());
+    to.extend_from_slice(header.as_bytes());
+    to.extend_from_slice(body);
+}
+
+/// Whether a call can be carried: why not, in the words of the limits.
+pub fn check_size(header: &[u8], body: &[u8]) -> Result<(), String> {
+    let over = |what: &str, size: usize, most: u32| {
+        (size + 64 > most as usize).then(|| format!("{what} of {size} bytes; at most {most} are carried"))
+    };
+    match over("a header", header.len(), MAX_HEADER).or_else(|| over("an input", body.len(), MAX_BODY)) {
+        Some(why) => Err(why),
+        None => Ok(()),
     }
-    let mut text = vec![0; header as usize];
-    from.read_exact(&mut text).await?;
-    let mut raw = vec![0; body as usize];
-    from.read_exact(&mut raw).await?;
-    let said = serde_json::from_slice(&text).map_err(io::Error::other)?;
-    Ok((said, raw.into()))
+}
+
+fn put_lengths(to: &mut Vec<u8>, header: usize, body: usize) {
+    for length in [header, body] {
+        let length = u32::try_from(length).expect("sizes are checked before");
+        to.extend_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// Reads frames.
+pub struct Reader<R> {
+    from: R,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    /// A reader over a stream.
+    pub fn new(from: R) -> Self {
+        Self { from, buffer: BytesMut::with_capacity(CHUNK) }
+    }
+
+    /// The next frame; none at the end of the stream. Safe to cancel: what was read is kept.
+    pub async fn next(&mut self) -> io::Result<Option<(Said, Bytes)>> {
+        loop {
+            if let Some(frame) = self.ready()? {
+                return Ok(Some(frame));
+            }
+            self.buffer.reserve(CHUNK);
+            if self.from.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A frame that has been read already.
+    pub fn ready(&mut self) -> io::Result<Option<(Said, Bytes)>> {
+        let Some((lengths, _)) = self.buffer.split_first_chunk::<8>() else { return Ok(None) };
+        let [a, b, c, d, e, f, g, h] = *lengths;
+        let (header, body) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        if header > MAX_HEADER || body > MAX_BODY {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of the runner is too long"));
+        }
+        let whole = 8 + header as usize + body as usize;
+        if self.buffer.len() < whole {
+            return Ok(None);
+        }
+        let mut frame = self.buffer.split_to(whole).freeze();
+        frame.advance(8);
+        let header = frame.split_to(header as usize);
+        let said = serde_json::from_slice(&header).map_err(io::Error::other)?;
+        Ok(Some((said, frame)))
+    }
 }

@@ -1,180 +1,115 @@
-//! Python runners: started from a pool's folder, kept warm, taken for one call at a time.
+//! The pools of functions that are executed in child processes: their runners, and the calls to them.
 
 pub mod capture;
+mod crew;
+mod ending;
 pub mod frames;
+pub mod hello;
+mod line;
+mod memory;
 mod process;
+#[expect(clippy::module_inception, reason = "a pool has runners; this is one of them")]
+mod runner;
 pub mod sdk;
+mod source;
+mod stop;
+mod zygote;
 
-use std::sync::Mutex;
+use std::sync::Arc;
 
-use process::Answer;
-pub use process::{Recipe, Runner, StartError};
-use tokio::time::{Instant, timeout_at};
+use bytes::Bytes;
+use rfx_schemas::outcome::{Failure, kind};
+use rfx_schemas::rules::Isolation;
+use rfx_schemas::verdict::OutcomeKind;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Ending;
+use crate::desk::Desk;
+use crate::sweep::Mark;
+use crew::{Crew, Request};
 use frames::Call;
-use rfx_schemas::outcome::{Assertion, Failure, kind};
-use rfx_schemas::verdict::OutcomeKind;
+use hello::Hello;
+pub use process::{Recipe, StartError};
+use source::Source;
 
-/// How long a function has for its finalizers after it was asked to stop.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(3);
+/// What a runner may use, and when it is worn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls after which it is replaced.
+    pub max_jobs: u64,
+    /// Bytes of memory that it may use with all that it started; none does not look.
+    pub memory: Option<u64>,
+    /// Bytes by which its memory may grow before it is replaced.
+    pub growth: u64,
+}
 
-/// A pool with its warm runners. There are never more of them than slots that call it at once.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_jobs: 1_000, memory: None, growth: 256 << 20 }
+    }
+}
+
+/// A pool with its runners. In each isolation there are never more of them than slots that call at once.
 pub struct Pool {
-    recipe: Recipe,
-    idle: Mutex<Vec<Runner>>,
+    source: Arc<Source>,
+    warm: Arc<Crew>,
+    fresh: Arc<Crew>,
+    shared: Arc<Crew>,
 }
 
 impl Pool {
-    /// A pool whose first runner is up.
-    pub fn new(recipe: Recipe, first: Runner) -> Self {
-        Self { recipe, idle: Mutex::new(vec![first]) }
+    /// Starts a pool; what it holds comes with it.
+    pub async fn open(
+        recipe: Recipe,
+        mark: Mark,
+        most: usize,
+        limits: Limits,
+    ) -> Result<(Self, Hello), StartError> {
+        let (source, hello) = Source::open(recipe, mark).await?;
+        let source = Arc::new(source);
+        let crew = |isolation, alone| Arc::new(Crew::new(isolation, most.max(1), limits, &source, alone));
+        let fresh = crew(Isolation::Fresh, None);
+        let shared = crew(Isolation::Shared, Some(Arc::clone(&fresh)));
+        let warm = crew(Isolation::Warm, None);
+        Ok((Self { source, warm, fresh, shared }, hello))
+    }
+
+    /// Has a runner ready before the first call.
+    pub fn warm_up(&self) {
+        self.warm.warm_up();
     }
 
     /// Runs one call to its end, whatever that is.
     pub async fn call(
         &self,
-        call: Call<'_>,
-        input: &[u8],
+        call: &Call<'_>,
+        input: Bytes,
         deadline: Instant,
-        cancel: &CancellationToken,
+        cancel: CancellationToken,
+        desk: Arc<Desk>,
     ) -> Ending {
-        let beginning = self.begin(call, input);
-        let begun = tokio::select! {
-            biased;
-            begun = timeout_at(deadline, beginning) => begun,
-            () = cancel.cancelled() => {
-                let failure = Failure::new(kind::CANCELLED, "the run was cancelled");
-                return Ending::failed(OutcomeKind::Cancelled, failure);
-            }
-        };
-        let mut runner = match begun {
-            Ok(Ok(runner)) => runner,
-            // The function never began: that is ours, not the test's.
-            Ok(Err(why)) => return Ending::failed(OutcomeKind::Lost, Failure::new(kind::CRASHED, why)),
-            Err(_) => {
-                let failure = Failure::new(kind::TIMED_OUT, "no runner took the call within the timeout");
-                return Ending::failed(OutcomeKind::Error, failure);
-            }
-        };
-        let (mut ending, reusable) = wait(&mut runner, deadline, cancel).await;
-        ending.tail = runner.take_output();
-        // A runner is as clean as its last call: any outcome but passed ends it.
-        if reusable && ending.kind == OutcomeKind::Passed {
-            self.idle.lock().expect("no panic holds it").push(runner);
-        } else {
-            drop(runner.kill().await);
+        let header = call.header();
+        if let Err(why) = frames::check_size(&header, &input) {
+            return Ending::failed(OutcomeKind::Error, Failure::new("InputError", why));
         }
-        ending
+        let crew = match call.isolation {
+            Isolation::Warm => &self.warm,
+            Isolation::Fresh => &self.fresh,
+            Isolation::Shared => &self.shared,
+        };
+        let (answer, ending) = oneshot::channel();
+        crew.submit(Request { header, input, deadline, cancel, desk, answer });
+        ending.await.unwrap_or_else(|_| {
+            let message = "the worker ended before the function did";
+            Ending::failed(OutcomeKind::Lost, Failure::new(kind::CRASHED, message))
+        })
     }
 
-    /// A runner that has taken the call. One that dies over it is replaced once: it may have been
-    /// dying before.
-    async fn begin(&self, call: Call<'_>, input: &[u8]) -> Result<Runner, String> {
-        let mut tried_before = false;
-        loop {
-            let mut runner = self.take().await.map_err(|error| error.to_string())?;
-            drop(runner.take_output());
-            match runner.send(&call, input).await {
-                Ok(()) => return Ok(runner),
-                Err(error) if tried_before => {
-                    let status = runner.kill().await;
-                    return Err(format!("the runner could not take the call: {error}; it {status}"));
-                }
-                Err(_) => drop(runner.kill().await),
-            }
-            tried_before = true;
-        }
-    }
-
-    /// Ends all idle runners.
+    /// Ends all runners.
     pub async fn close(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().expect("no panic holds it"));
-        for runner in idle {
-            drop(runner.kill().await);
-        }
-    }
-
-    async fn take(&self) -> Result<Runner, StartError> {
-        loop {
-            let next = self.idle.lock().expect("no panic holds it").pop();
-            let Some(mut runner) = next else { return Runner::start(&self.recipe).await };
-            if runner.is_up() {
-                return Ok(runner);
-            }
-            drop(runner.kill().await);
-        }
-    }
-}
-
-/// Waits for the answer, at most until the deadline, and less when the run is cancelled. Whether
-/// the runner can be used again comes with it.
-async fn wait(runner: &mut Runner, deadline: Instant, cancel: &CancellationToken) -> (Ending, bool) {
-    let stopped = tokio::select! {
-        biased;
-        answer = timeout_at(deadline, runner.answer()) => match answer {
-            Ok(answer) => return (said(answer), true),
-            Err(_) => Stopped::TimedOut,
-        },
-        () = cancel.cancelled() => Stopped::Cancelled,
-    };
-    runner.interrupt();
-    let answer = timeout_at(Instant::now() + GRACE, runner.answer()).await;
-    let mut ending = match answer {
-        Ok(answer) => said(answer),
-        Err(_) => {
-            let message = "it did not stop when asked to, and was killed";
-            Ending::failed(OutcomeKind::Error, Failure::new(kind::TIMED_OUT, message))
-        }
-    };
-    match stopped {
-        Stopped::TimedOut => {
-            ending.kind = OutcomeKind::Error;
-            let traceback = ending.error.take().and_then(|e| e.traceback);
-            let failure = Failure::new(kind::TIMED_OUT, "the attempt ran longer than its timeout");
-            ending.error = Some(Failure { traceback, ..failure });
-        }
-        Stopped::Cancelled => {
-            ending.kind = OutcomeKind::Cancelled;
-            ending.error = Some(Failure::new(kind::CANCELLED, "the run was cancelled"));
-        }
-    }
-    ending.output = None;
-    (ending, false)
-}
-
-enum Stopped {
-    TimedOut,
-    Cancelled,
-}
-
-fn said(answer: Answer) -> Ending {
-    let (end, body) = match answer {
-        Answer::Ended(end, body) => (end, body),
-        Answer::Crashed(how) => {
-            let message = format!("the process that ran the function {how}");
-            return Ending::failed(OutcomeKind::Error, Failure::new(kind::CRASHED, message));
-        }
-    };
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text),
-        other => Some(other.to_string()),
-    };
-    let assertion = |a: frames::SaidAssertion| Assertion {
-        label: a.label,
-        passed: a.passed,
-        // A comparison with None is one too, where a value stands on the other side.
-        expected: text(a.expected),
-        seen: text(a.seen),
-        message: a.message,
-    };
-    Ending {
-        kind: end.kind,
-        output: (!body.is_empty()).then_some(body),
-        error: end.error,
-        assertions: end.assertions.into_iter().map(assertion).collect(),
-        tail: String::new(),
+        tokio::join!(self.warm.close(), self.fresh.close(), self.shared.close());
+        self.source.close().await;
     }
 }

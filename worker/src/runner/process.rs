@@ -1,27 +1,25 @@
-//! One runner: a Python process that keeps a pool imported and takes one call at a time.
+//! Processes of a pool: how one is started, what connects it with the worker, and how it ends.
 
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rustix::process::{Pid, Signal};
-use tokio::io::Interest;
-use tokio::net::UnixStream;
-use tokio::net::unix::OwnedWriteHalf;
-use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::process::Command;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::capture::Capture;
-use super::frames::{self, Call, End, Hello, PROTOCOL, Said};
+use super::frames::{PROTOCOL, Said};
+use super::hello::Hello;
+use super::line::Line;
+use crate::sweep::{MARK, Mark, sweep};
 
 /// How long a pool may take to import.
 const START: Duration = Duration::from_secs(60);
+/// How long a process whose socket is closed has to end by itself.
+const END: Duration = Duration::from_millis(200);
 
-/// How a pool's runners are started.
+/// How a pool's processes are started.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     /// The interpreter.
@@ -67,197 +65,225 @@ fn printed(output: &str) -> String {
     if output.trim().is_empty() { String::new() } else { format!("; it printed:\n{}", output.trim_end()) }
 }
 
-/// A runner that is up.
-pub struct Runner {
-    child: Child,
-    group: Option<Pid>,
-    to: OwnedWriteHalf,
-    said: mpsc::Receiver<std::io::Result<(Said, Bytes)>>,
-    output: pipe::Receiver,
-    capture: Capture,
-    calls: u64,
-    /// What its pool holds.
-    pub hello: Hello,
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// With its zygote, which was ended by something else than us.
+    Orphaned,
+    /// Nobody could tell.
+    Unknown(String),
 }
 
-/// How a call went, from the worker's side.
-pub enum Answer {
-    /// The runner answered.
-    Ended(Box<End>, Bytes),
-    /// The process ended under the call.
-    Crashed(String),
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => match Signal::from_named_raw(*signal) {
+                Some(named) => write!(f, "was ended by signal {signal} ({})", name_of(named)),
+                None => write!(f, "was ended by signal {signal}"),
+            },
+            Self::Orphaned => f.write_str("ended with its zygote, which something else has ended"),
+            Self::Unknown(why) => write!(f, "ended: {why}"),
+        }
+    }
 }
 
-impl Runner {
-    /// Starts a runner and waits until its pool is imported.
-    pub async fn start(recipe: &Recipe) -> Result<Self, StartError> {
-        let python = |source| StartError::Python { python: recipe.python.clone(), source };
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(python)?;
-        ours.set_nonblocking(true).map_err(python)?;
-        let (reader, writer) = std::io::pipe().map_err(python)?;
-        let mut command = Command::new(&recipe.python);
-        command
-            .args(["-m", "rfx.runner", "--pool"])
-            .arg(&recipe.pool)
-            .env("PYTHONPATH", python_path(&recipe.sdk))
-            .env("PYTHONUNBUFFERED", "1")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(writer.try_clone().map_err(python)?))
-            .stderr(Stdio::from(writer))
-            // A group of its own: what a function forks ends with its runner, and Ctrl-C is ours.
-            .process_group(0)
-            .kill_on_drop(true);
-        // Settings may hold passwords; functions have no use for them.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RFX_")) {
-            command.env_remove(name);
-        }
-        let child = command.spawn().map_err(python)?;
-        // The command holds our copies of the child's ends; with them open, its death stays unseen.
-        drop(command);
-        let stream = UnixStream::from_std(ours).map_err(python)?;
-        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(python)?;
-        let (mut from, to) = stream.into_split();
-        // Bounded: a runner says little besides its one answer a call.
-        let (sender, said) = mpsc::channel(64);
-        // Ends when the runner closes its socket, or when the runner's handle is dropped.
-        tokio::spawn(async move {
-            loop {
-                let frame = frames::read(&mut from).await;
-                let failed = frame.is_err();
-                if sender.send(frame).await.is_err() || failed {
-                    return;
-                }
-            }
-        });
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let starting = Starting { child, group, to, said, output, capture: Capture::default() };
-        starting.ready(&recipe.pool).await
-    }
+/// Names of the signals that end processes of functions in practice.
+fn name_of(signal: Signal) -> String {
+    let known = [
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::INT, "SIGINT"),
+        (Signal::HUP, "SIGHUP"),
+        (Signal::PIPE, "SIGPIPE"),
+    ];
+    let found = known.iter().find(|(other, _)| *other == signal);
+    found.map_or_else(|| format!("{signal:?}"), |(_, name)| (*name).to_owned())
+}
 
-    /// Whether the process is still there, as far as can be told without waiting.
-    pub fn is_up(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None)) && !self.said.is_closed()
-    }
-
-    /// Sends a call; its answer is waited for with [`Runner::answer`].
-    pub async fn send(&mut self, call: &Call<'_>, input: &[u8]) -> std::io::Result<()> {
-        self.calls += 1;
-        let call = Call { id: self.calls, ..call.clone() };
-        frames::write(&mut self.to, &call, input).await
-    }
-
-    /// Waits for the answer to the last call, keeping what is printed meanwhile. Safe to cancel.
-    pub async fn answer(&mut self) -> Answer {
-        loop {
-            tokio::select! {
-                biased;
-                frame = self.said.recv() => match frame {
-                    Some(Ok((Said::End(end), body))) if end.id == self.calls => {
-                        self.drain_output();
-                        return Answer::Ended(end, body);
-                    }
-                    // Not what it says: that may hold a secret of the step.
-                    Some(Ok((Said::Progress { .. }, _))) => tracing::debug!("progress"),
-                    Some(Ok(_)) => tracing::debug!("the runner said something out of turn"),
-                    Some(Err(_)) | None => return Answer::Crashed(self.end().await),
-                },
-                ready = self.output.ready(Interest::READABLE) => match ready {
-                    Ok(_) if self.drain_output() => {}
-                    // Closed on the other side: only the socket matters from here on.
-                    _ => return self.answer_silently().await,
-                },
-            }
+impl From<std::io::Result<ExitStatus>> for Exit {
+    fn from(status: std::io::Result<ExitStatus>) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+        match status.map(|status| (status.code(), status.signal())) {
+            Ok((Some(code), _)) => Self::Code(code),
+            Ok((None, Some(signal))) => Self::Signal(signal),
+            Ok((None, None)) => Self::Unknown("without a status".to_owned()),
+            Err(error) => Self::Unknown(error.to_string()),
         }
     }
+}
 
-    async fn answer_silently(&mut self) -> Answer {
-        loop {
-            match self.said.recv().await {
-                Some(Ok((Said::End(end), body))) if end.id == self.calls => return Answer::Ended(end, body),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Answer::Crashed(self.end().await),
-            }
-        }
+/// A process with a group of its own, ours or a zygote's child. Dropping it ends the group.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    exit: watch::Receiver<Option<Exit>>,
+    /// What its descendants are found by, when they are not inherited by a zygote.
+    mark: Option<Mark>,
+}
+
+impl Process {
+    /// A process whose end will be told.
+    pub fn new(pid: Pid, exit: watch::Receiver<Option<Exit>>, mark: Option<Mark>) -> Self {
+        Self { pid, exit, mark }
     }
 
-    /// What was printed since the last time.
-    pub fn take_output(&mut self) -> String {
-        self.drain_output();
-        self.capture.take()
+    /// Its id.
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
-    /// Asks the running function to stop: it sees an exception, its finalizers run.
-    pub fn interrupt(&self) {
-        let Some(pid) = self.group else { return };
-        if let Err(error) = rustix::process::kill_process(pid, Signal::USR1) {
+    /// Whether it is still there, as far as is known.
+    pub fn is_up(&self) -> bool {
+        self.exit.borrow().is_none()
+    }
+
+    /// Sends a signal to the process itself.
+    pub fn signal(&self, signal: Signal) {
+        if self.is_up()
+            && let Err(error) = rustix::process::kill_process(self.pid, signal)
+        {
             tracing::debug!(%error, "the runner is gone already");
         }
     }
 
-    /// Ends the process and all that it started, at once.
-    pub async fn kill(mut self) -> String {
-        self.kill_group();
-        self.end().await
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> Exit {
+        match self.exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.clone().expect("it was waited for"),
+            Err(_) => Exit::Orphaned,
+        }
     }
 
-    /// Kills the whole group and says how the process ended.
-    async fn end(&mut self) -> String {
-        let status = match timeout(Duration::from_millis(200), self.child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                self.kill_group();
-                self.child.wait().await
-            }
-        };
+    /// Kills the group and says how the process ended, which it may have done before.
+    pub async fn kill(&mut self) -> Exit {
         self.kill_group();
-        self.drain_output();
-        match status {
-            Ok(status) => ended_how(status),
-            Err(error) => format!("ended: {error}"),
+        let exit = match timeout(Duration::from_secs(5), self.ended()).await {
+            Ok(exit) => exit,
+            Err(_) => Exit::Unknown("it cannot be killed".to_owned()),
+        };
+        if let Some(mark) = self.mark.take() {
+            sweep_aside(mark);
         }
+        exit
     }
 
     fn kill_group(&self) {
-        let Some(pid) = self.group else { return };
-        if let Err(error) = rustix::process::kill_process_group(pid, Signal::KILL) {
+        // A process that was reaped has given its group's id back.
+        if self.is_up()
+            && let Err(error) = rustix::process::kill_process_group(self.pid, Signal::KILL)
+        {
             tracing::trace!(%error, "nothing is left of the runner");
         }
     }
-
-    /// Reads what has been printed; false when nothing can come any more.
-    fn drain_output(&mut self) -> bool {
-        drain(&self.output, &mut self.capture)
-    }
 }
 
-impl Drop for Runner {
+impl Drop for Process {
     fn drop(&mut self) {
-        // A process that was reaped has given its group's id back.
-        if self.child.id().is_some() {
-            self.kill_group();
+        self.kill_group();
+        if let Some(mark) = self.mark.take() {
+            sweep_aside(mark);
         }
     }
 }
 
-fn drain(output: &pipe::Receiver, capture: &mut Capture) -> bool {
-    let mut chunk = [0; 16 * 1024];
-    loop {
-        match output.try_read(&mut chunk) {
-            Ok(0) => return false,
-            Ok(n) => capture.push(&chunk[..n]),
-            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
-        }
+/// Reading `/proc` takes milliseconds: not on a thread that serves others.
+fn sweep_aside(mark: Mark) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(move || sweep(&mark))),
+        Err(_) => drop(sweep(&mark)),
     }
 }
 
-fn ended_how(status: std::process::ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
+/// A process that is up and has said what its pool holds.
+pub struct Started {
+    /// The process.
+    pub process: Process,
+    /// What connects it with us.
+    pub line: Line,
+    /// What its pool holds.
+    pub hello: Hello,
+}
+
+/// Starts an interpreter on a pool and waits until that is imported.
+pub async fn start(recipe: &Recipe, mode: &str, mark: &Mark) -> Result<Started, StartError> {
+    let python = |source| StartError::Python { python: recipe.python.clone(), source };
+    let (line, other) = Line::pair().map_err(python)?;
+    let mut command = Command::new(&recipe.python);
+    command
+        .args(["-m", "rfx.runner", "--pool"])
+        .arg(&recipe.pool)
+        .arg(mode)
+        .env("PYTHONPATH", python_path(&recipe.sdk))
+        .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::from(other.socket))
+        .stdout(Stdio::from(other.output.try_clone().map_err(python)?))
+        .stderr(Stdio::from(other.output))
+        // A group of its own: what a function forks ends with its runner, and Ctrl-C is ours.
+        .process_group(0);
+    // Settings may hold passwords; functions have no use for them.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RFX_")) {
+        command.env_remove(name);
     }
+    command.env(MARK, mark.as_str());
+    let mut child = command.spawn().map_err(python)?;
+    // The command holds our copies of the child's ends; with them open, its death stays unseen.
+    drop(command);
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let pid = pid.expect("a process that nobody has waited for has an id");
+    let (tell, exit) = watch::channel(None);
+    // Ends when the process does; whoever holds the process sees to that.
+    tokio::spawn(async move {
+        tell.send_replace(Some(child.wait().await.into()));
+    });
+    ready(Process::new(pid, exit, Some(mark.clone())), line, &recipe.pool).await
+}
+
+async fn ready(mut process: Process, mut line: Line, pool: &Path) -> Result<Started, StartError> {
+    // What is printed while importing must not fill the pipe meanwhile.
+    let first_word = async {
+        loop {
+            tokio::select! {
+                biased;
+                frame = line.from.next() => break frame,
+                () = line.output.printed() => {}
+            }
+        }
+    };
+    let what = match timeout(START, first_word).await {
+        Ok(Ok(Some((Said::Hello(hello), _)))) if hello.protocol == PROTOCOL => {
+            line.output.take();
+            return Ok(Started { process, line, hello: *hello });
+        }
+        Ok(Ok(Some((Said::Hello(hello), _)))) => {
+            format!("speaks protocol {}, this worker {PROTOCOL}", hello.protocol)
+        }
+        Ok(Ok(Some((Said::Fatal { error }, _)))) => {
+            process.kill().await;
+            return Err(StartError::Pool { pool: pool.to_owned(), error });
+        }
+        Ok(Ok(Some(_))) => "spoke out of turn".to_owned(),
+        Ok(Ok(None) | Err(_)) => {
+            let by_itself = timeout(END, process.ended()).await;
+            by_itself.map_or_else(|_| "closed its socket".to_owned(), |exit| exit.to_string())
+        }
+        Err(_) => {
+            line.output.last_words(&process).await;
+            format!("did not import the pool within {} s", START.as_secs())
+        }
+    };
+    process.kill().await;
+    Err(StartError::Died { pool: pool.to_owned(), what, output: line.output.take() })
 }
 
 fn python_path(sdk: &Path) -> std::ffi::OsString {
@@ -267,58 +293,4 @@ fn python_path(sdk: &Path) -> std::ffi::OsString {
         path.push(old);
     }
     path
-}
-
-struct Starting {
-    child: Child,
-    group: Option<Pid>,
-    to: OwnedWriteHalf,
-    said: mpsc::Receiver<std::io::Result<(Said, Bytes)>>,
-    output: pipe::Receiver,
-    capture: Capture,
-}
-
-impl Starting {
-    async fn ready(mut self, pool: &Path) -> Result<Runner, StartError> {
-        let first = timeout(START, self.first_word()).await;
-        let died = |this: &mut Self, what: String| {
-            drain(&this.output, &mut this.capture);
-            StartError::Died { pool: pool.to_owned(), what, output: this.capture.take() }
-        };
-        let hello = match first {
-            Ok(Some(Ok((Said::Hello(hello), _)))) => *hello,
-            Ok(Some(Ok((Said::Fatal { error }, _)))) => {
-                return Err(StartError::Pool { pool: pool.to_owned(), error });
-            }
-            Ok(Some(Ok(_))) => return Err(died(&mut self, "spoke out of turn".to_owned())),
-            Ok(Some(Err(_)) | None) => {
-                let status = self.child.wait().await;
-                return Err(died(&mut self, status.map_or_else(|e| e.to_string(), ended_how)));
-            }
-            Err(_) => {
-                let seconds = START.as_secs();
-                return Err(died(&mut self, format!("did not import the pool within {seconds} s")));
-            }
-        };
-        if hello.protocol != PROTOCOL {
-            let what = format!("speaks protocol {}, this worker {PROTOCOL}", hello.protocol);
-            return Err(died(&mut self, what));
-        }
-        let Self { child, group, to, said, output, capture } = self;
-        Ok(Runner { child, group, to, said, output, capture, calls: 0, hello })
-    }
-
-    /// The first frame; what is printed while importing must not fill the pipe meanwhile.
-    async fn first_word(&mut self) -> Option<std::io::Result<(Said, Bytes)>> {
-        let mut open = true;
-        loop {
-            tokio::select! {
-                biased;
-                frame = self.said.recv() => return frame,
-                ready = self.output.ready(Interest::READABLE), if open => {
-                    open = ready.is_ok() && drain(&self.output, &mut self.capture);
-                }
-            }
-        }
-    }
 }

@@ -1,0 +1,226 @@
+"""The zygote: imports the pool once and forks runners, so that one more process costs milliseconds.
+
+It executes nothing itself. The worker asks for a runner with a frame and hands over its socket and its output pipe;
+the zygote says which process it is, and later how that ended. Whatever a runner leaves behind is ended with it: its
+process group at once, and what left the group when the zygote inherits it.
+
+Invariant: single-threaded, and no thread is ever started here: only so a fork is safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from rfx import _linux
+from rfx._frames import LENGTHS, FrameError
+from rfx._output import dump
+
+_SWEEPS: Final = 200
+"""Rounds of killing what a runner left behind. What is killed may just have forked."""
+
+
+def unsafe() -> str | None:
+    """Say why this process must not be forked, if so. Call it when the pool is imported."""
+    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if threads:
+        return f"importing it started the threads {', '.join(threads)}, which a forked process would lack"
+    if _linux.thread_count() > 1:
+        _fork_once()  # libraries such as OpenBLAS stop their threads before a fork, and start them again
+        if (left := _linux.thread_count()) > 1:
+            return f"a library that it imports runs {left - 1} threads of its own, which a forked process would lack"
+    if sockets := [fd for fd in _linux.open_sockets() if not _is_ours(fd)]:
+        return f"importing it opened {len(sockets)} sockets, which all runners would share"
+    return None
+
+
+class Zygote:
+    """Forks runners for one worker."""
+
+    def __init__(self, control: socket.socket, serve: Callable[[socket.socket, bool], NoReturn]) -> None:
+        self._control = control
+        self._serve = serve
+        self._runners: dict[int, int] = {}
+        """Process id to the number that the worker gave."""
+        self._wake, self._woken = os.pipe()
+
+    def run(self) -> None:
+        """Serve until the worker is gone; then end all runners and what they left."""
+        os.set_blocking(self._woken, False)
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _noted)
+        _linux.adopt_orphans()
+        gc.collect()
+        gc.freeze()  # so that the collector of a runner leaves the pages alone that it shares with us
+        try:
+            while self._step():
+                pass
+        finally:
+            self._end_all()
+
+    def _step(self) -> bool:
+        ready, _, _ = select.select([self._control.fileno(), self._wake], [], [])
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+            self._reap()
+        if self._control.fileno() not in ready:
+            return True
+        asked = self._receive()
+        if asked is None:
+            return False
+        header, fds = asked
+        if header.get("type") == "fork":
+            self._fork(header, fds)
+        elif header.get("type") == "sweep":
+            self._sweep()
+        else:
+            raise FrameError(f"a frame of type {header.get('type')!r} is not known; the worker may be newer")
+        return True
+
+    def _fork(self, header: dict[str, Any], fds: list[int]) -> None:
+        zygote = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_runner(zygote, header, fds)
+        for fd in fds:
+            os.close(fd)
+        with contextlib.suppress(OSError):  # the child does the same: whoever is first
+            os.setpgid(pid, pid)
+        self._runners[pid] = header["runner"]
+        self._say({"type": "forked", "runner": header["runner"], "pid": pid})
+
+    def _become_runner(self, zygote: int, header: dict[str, Any], fds: list[int]) -> NoReturn:
+        os.setpgid(0, 0)
+        _linux.end_with_parent(zygote)
+        _linux.adopt_orphans()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._control.close()
+        os.close(self._wake)
+        os.close(self._woken)
+        peer, output = fds
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        _reseed()
+        self._serve(socket.socket(fileno=peer), header["shared"])
+
+    def _reap(self) -> None:
+        """Take in what ended, runners and what they left behind."""
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            pid = ended.si_pid
+            runner = self._runners.pop(pid, None)
+            if runner is not None:
+                _kill_group(pid)  # while the id is still taken
+            os.waitpid(pid, 0)
+            if runner is None:
+                continue
+            by_signal = ended.si_code != os.CLD_EXITED
+            code, by = (None, ended.si_status) if by_signal else (ended.si_status, None)
+            if code != 0:
+                self._sweep()
+            self._say({"type": "exited", "runner": runner, "pid": pid, "code": code, "signal": by})
+
+    def _sweep(self) -> None:
+        """Kill every child that is no runner: we inherited it from one that ended."""
+        own, ours = os.getpid(), os.getpgrp()
+        for _ in range(_SWEEPS):
+            left = [p for p in _linux.processes() if p.parent == own and p.pid not in self._runners]
+            if not left:
+                return
+            for process in left:
+                if process.group not in (ours, *self._runners):
+                    _kill_group(process.group)
+                with contextlib.suppress(OSError):
+                    os.kill(process.pid, signal.SIGKILL)
+            for process in left:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(process.pid, 0)
+
+    def _end_all(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for pid in self._runners:
+            _kill_group(pid)
+        for pid in list(self._runners):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        self._runners.clear()
+        self._sweep()
+
+    def _receive(self) -> tuple[dict[str, Any], list[int]] | None:
+        """Read one frame with the descriptors that came with it; None when the worker is gone."""
+        try:
+            lengths, fds, _, _ = socket.recv_fds(self._control, LENGTHS.size, 2)
+            rest = b"" if len(lengths) == LENGTHS.size else self._exactly(LENGTHS.size - len(lengths))
+            if not lengths or rest is None:
+                return None
+            head, body = LENGTHS.unpack(lengths + rest)
+            text = self._exactly(head + body)
+        except OSError:
+            return None
+        if text is None:
+            return None
+        header: dict[str, Any] = json.loads(text[:head].decode())
+        return header, list(fds)
+
+    def _exactly(self, size: int) -> bytes | None:
+        data = b""
+        while len(data) < size:
+            more = self._control.recv(size - len(data))
+            if not more:
+                return None
+            data += more
+        return data
+
+    def _say(self, header: dict[str, Any]) -> None:
+        head = dump(header)
+        # A worker that is gone is noticed by the next read.
+        with contextlib.suppress(OSError):
+            self._control.sendall(LENGTHS.pack(len(head), 0) + head)
+
+
+def _noted(_signal: int, _frame: object) -> None:
+    """Do nothing: the signal's number is in the wake-up pipe."""
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _is_ours(fd: int) -> bool:
+    from rfx.runner import FIRST_OWN_FD
+
+    return fd >= FIRST_OWN_FD
+
+
+def _fork_once() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    deadline = time.monotonic() + 0.05
+    while _linux.thread_count() > 1 and time.monotonic() < deadline:
+        os.sched_yield()  # threads that were joined still leave the list
+
+
+def _reseed() -> None:
+    """Give each runner random numbers of its own; Python does so for `random`."""
+    if "numpy" in sys.modules and "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()

@@ -1,0 +1,140 @@
+//! How the calls of a runner are stopped, and what becomes of them when its process ends under them.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use super::ending::{self, Stopped};
+use super::process::Exit;
+use super::runner::{GRACE, Runner, STUCK};
+
+impl Runner {
+    /// Stops what has to be stopped.
+    pub(super) async fn look(&mut self) -> ControlFlow<()> {
+        let now = Instant::now();
+        let running = if self.is_shared() { self.calls.len() } else { self.calls.len().min(1) };
+        for at in 0..running {
+            let Some(call) = self.calls.get_mut(at) else { break };
+            match &call.stopped {
+                None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled).await,
+                None if now >= call.request.deadline => self.stop(at, Stopped::TimedOut).await,
+                Some((_, since)) if now >= *since + GRACE => {
+                    if self.is_shared() {
+                        self.abandon(at);
+                        return ControlFlow::Continue(());
+                    }
+                    self.kill_call().await;
+                    return ControlFlow::Break(());
+                }
+                _ => {}
+            }
+        }
+        if let Some(limit) = self.crew.limits.memory {
+            let used = self.crew.memory.of(self.process.pid());
+            if used > limit {
+                self.out_of_memory(used, limit).await;
+                return ControlFlow::Break(());
+            }
+        }
+        let others_wait = !self.is_shared() && self.calls.len() > 1;
+        if let Some(front) = self.calls.front_mut()
+            && others_wait
+            && !front.recalled
+            && now >= front.begun + STUCK
+        {
+            front.recalled = true;
+            self.write(&json!({"type": "recall"}), b"").await;
+            self.process.signal(Signal::USR1);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Asks a call to stop: its function sees an exception, its finalizers run.
+    async fn stop(&mut self, at: usize, why: Stopped) {
+        let shared = self.is_shared();
+        let Some(call) = self.calls.get_mut(at) else { return };
+        call.stopped = Some((why, Instant::now()));
+        let id = call.id;
+        self.write(&json!({"type": "stop", "id": id}), b"").await;
+        if !shared {
+            self.process.signal(Signal::USR1);
+        }
+    }
+
+    /// Kills the process, since its call did not stop when asked to.
+    async fn kill_call(&mut self) {
+        self.line.output.last_words(&self.process).await;
+        self.process.kill().await;
+        let tail = self.line.output.take();
+        if let Some(call) = self.calls.pop_front()
+            && let Some((why, _)) = call.stopped
+        {
+            let ending = ending::killed(why, tail, &call.request);
+            call.request.finish(ending);
+        }
+        self.leave();
+        self.crew.source.sweep().await;
+    }
+
+    /// Ends a call of a shared process without its answer. The process goes when its other calls have
+    /// ended: they have not deserved to be killed.
+    fn abandon(&mut self, at: usize) {
+        let Some(call) = self.calls.remove(at) else { return };
+        if let Some((why, _)) = call.stopped {
+            let ending = ending::killed(why, String::new(), &call.request);
+            call.request.finish(ending);
+        }
+        self.leave();
+    }
+
+    async fn out_of_memory(&mut self, used: u64, limit: u64) {
+        self.process.kill().await;
+        let tail = self.line.output.take();
+        let alone = self.calls.len() == 1 || !self.is_shared();
+        if alone && let Some(call) = self.calls.pop_front() {
+            let ending = ending::out_of_memory(used, limit, tail);
+            call.request.finish(ending);
+        }
+        self.hand_over();
+        self.crew.source.sweep().await;
+    }
+
+    /// The process has ended, or closed its socket, on its own.
+    pub(super) async fn died(&mut self) {
+        let by_itself = timeout(Duration::from_millis(200), self.process.ended()).await;
+        let exit = match by_itself {
+            Ok(exit) => {
+                self.process.kill().await;
+                exit
+            }
+            Err(_) => self.process.kill().await,
+        };
+        let tail = self.line.output.take();
+        let alone = self.calls.len() == 1 || !self.is_shared();
+        if alone && let Some(call) = self.calls.pop_front() {
+            let ending = match (&exit, call.stopped) {
+                (_, Some((why, _))) => ending::killed(why, tail, &call.request),
+                (Exit::Orphaned, None) => ending::orphaned(&exit, tail),
+                (_, None) => ending::crashed(&exit, tail, &call.request),
+            };
+            call.request.finish(ending);
+        }
+        self.hand_over();
+        self.crew.source.sweep().await;
+    }
+
+    /// Has the calls executed elsewhere that a process had when it ended.
+    fn hand_over(&mut self) {
+        let calls = std::mem::take(&mut self.calls);
+        if let Some(alone) = &self.crew.alone {
+            // Which of them ended it is not known: each shows alone.
+            alone.submit_again(calls.into_iter().map(|call| call.request));
+        } else {
+            self.calls = calls;
+        }
+        self.leave();
+    }
+}
