@@ -166,7 +166,7 @@ async fn pdb_stops_at_the_first_line_and_where_it_raises() {
     let left = step(&world, &["hosts[web-2]", "--pdb"], "q\n").await;
     assert_eq!(left.code, 130, "{}{}", left.stdout, left.stderr);
     assert_said(&left, &["left the debugger"]);
-    let changed = step(&world, &["hosts[web-2]", "--pdb"], "!n = 1\nc\n").await;
+    let changed = step(&world, &["hosts[web-2]", "--pdb"], "!n = 9\nc\n").await;
     assert_eq!(changed.code, 0, "{}{}", changed.stdout, changed.stderr);
     let missing = step(&world, &["hosts[web-2]", "--debugpy", "56789"], "").await;
     if missing.code == 2 {

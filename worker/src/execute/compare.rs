@@ -69,11 +69,13 @@ fn ended(kind: OutcomeKind, error: Option<&Failure>) -> String {
 fn compared(recorded: &Recorded, ending: &Ending, output: Option<&Value>) -> String {
     let (was, is) = (recorded.error.as_ref(), ending.error.as_ref());
     let same_kind = recorded.kind == ending.kind && was.map(|e| &e.kind) == is.map(|e| &e.kind);
+    let told = ended(recorded.kind, was);
+    let told = told.lines().next().unwrap_or_default();
     if !same_kind {
-        return format!("different from the recorded outcome: {}\n", ended(recorded.kind, was));
+        return format!("different from the recorded outcome: {told}\n");
     }
     if was.map(|e| &e.message) != is.map(|e| &e.message) {
-        return format!("the recorded outcome, with another message: {}\n", ended(recorded.kind, was));
+        return format!("the recorded outcome, with another message: {told}\n");
     }
     match (&recorded.output, output) {
         (Some(was), Some(is)) if was != is => {
