@@ -100,6 +100,10 @@ pub struct Worker {
     pub pools: Vec<PathBuf>,
     /// The Python to run pools with unless a pool names its own.
     pub python: String,
+    /// Folder that keeps the Python environments of pools.
+    pub environments: PathBuf,
+    /// Longest time to build such an environment.
+    pub environment_timeout: Duration,
     /// How long SIGTERM waits for running jobs.
     pub drain: Duration,
     /// Deliveries after which a job is given up as poison.

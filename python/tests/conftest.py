@@ -17,7 +17,10 @@ from typing import IO, Any, TypeAlias
 
 import pytest
 
+from rfx._function import refused, registered
+
 Frame: TypeAlias = tuple[dict[str, Any], bytes]
+_KEPT = ("rfx", "pydantic", "pydantic_core", "msgspec", "asyncio", "numpy")
 SOURCE = Path(__file__).parents[1] / "src"
 
 
@@ -80,6 +83,19 @@ class Worker:
         self._socket.close()
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture(autouse=True)
+def forget_pools() -> Iterator[None]:
+    """Let each test import modules of the same names anew."""
+    path, meta_path, modules = sys.path.copy(), sys.meta_path.copy(), set(sys.modules)
+    yield
+    sys.path[:] = path
+    sys.meta_path[:] = meta_path
+    registered.clear()
+    refused.clear()
+    for name in [one for one in set(sys.modules) - modules if one.partition(".")[0] not in _KEPT]:
+        del sys.modules[name]
 
 
 MakePool: TypeAlias = Callable[..., Path]

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import textwrap
 from pathlib import Path
 
 import pytest
 from conftest import MakePool
 
 from rfx import PoolError
-from rfx._function import registered
 from rfx._manifest import read_simple
 from rfx.testing import Pool
 
 GOOD = "import rfx\n@rfx.function\ndef go() -> int:\n    return 1\n"
-
-
-@pytest.fixture(autouse=True)
-def forget_pools() -> Iterator[None]:
-    """Let each test import modules of the same names anew."""
-    path, modules = sys.path.copy(), set(sys.modules)
-    yield
-    sys.path[:] = path
-    registered.clear()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 def test_modules_are_found_by_their_place(make_pool: MakePool) -> None:
@@ -64,6 +51,44 @@ def test_what_is_broken_harms_nothing_else(make_pool: MakePool) -> None:
     assert "hints.bad: UnsupportedTypeError: parameter `a`: rfx does not bind the type bytes" in broken["hints"][1]
 
 
+def test_a_function_that_is_refused_costs_only_itself(make_pool: MakePool) -> None:
+    source = f"{GOOD}@rfx.function\ndef many():\n    yield 1\n@rfx.function(retry=0)\ndef never(): ...\n"
+    for _ in range(2):  # the second time the module is imported already
+        pool = Pool(make_pool(m=source))
+        assert pool.functions == ["m.go"]
+        many, never = pool.broken
+        assert (many.line, many.error) == (
+            *(5,),
+            "m.many: TypeError: m.many: a generator cannot be a function of rfx; return a list",
+        )
+        assert (never.line, never.error.partition("; ")[0]) == (8, "m.never: ValueError: retry is 0")
+
+
+def test_a_plain_script_is_a_function_of_its_name(make_pool: MakePool) -> None:
+    script = '"""A script."""\ndef main(count: int = 1) -> int:\n    """Count."""\n    return count + 1\n'
+    imported = "from sub.script import main\n"
+    pool = Pool(make_pool(**{"sub/script": script, "both": GOOD + "def main(): ...\n", "other": imported}))
+    assert pool.broken == []
+    assert pool.functions == ["both.go", "sub.script"]
+    assert pool.call("sub.script", count=3).output == 4
+
+
+def test_what_is_the_workers_is_let_through(make_pool: MakePool) -> None:
+    manifest = """
+    name = "my-pool_2"
+    python = "3.12"
+    requirements = ["httpx>=0.27"]
+    env = "current"
+    isolation = "warm"
+    [runner]
+    max_jobs = 1000
+    [[function]]
+    name = "disks.check"
+    exec = ["./check.sh"]
+    """
+    assert Pool(make_pool(textwrap.dedent(manifest), m=GOOD)).functions == ["m.go"]
+
+
 def test_two_functions_of_one_name_are_both_given_up(make_pool: MakePool) -> None:
     named = GOOD.replace("function", "function(name='same')")
     pool = Pool(make_pool(aa=named, bb=named, cc=named.replace("same'", "same', version='2'")))
@@ -87,7 +112,7 @@ def test_without_a_version_the_newest_is_called(make_pool: MakePool) -> None:
         ('description = "x"', "the name is missing"),
         (
             'name = "n"\nmodule = ["a"]',
-            "`module` is not known; use name, description, version, owner, modules, python, requirements",
+            "`module` is not known; use name, description, version, owner, modules,",
         ),
         ('name = "A b"', '"A b" is not the name of a pool; use lower-case letters, digits, inner hyphens'),
         ("name = 1", 'name is 1; write a text, such as name = "…"'),

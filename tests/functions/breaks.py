@@ -86,14 +86,14 @@ def swallows_timeouts() -> None:
 
 @rfx.function
 def hangs_in_c() -> None:
-    """Wait in C, where Python cannot interrupt."""
-    ctypes.CDLL(None).poll(None, 0, FOREVER * 1000) if False else _block()
+    """Wait in C for ever, with the interpreter's lock: no signal and no other thread gets a turn."""
+    _block()
 
 
 def _block() -> None:
-    libc = ctypes.PyDLL(None)  # keeps the interpreter's lock
-    while True:
-        libc.usleep(500_000)
+    mutex = ctypes.create_string_buffer(64)
+    for _ in range(2):
+        ctypes.PyDLL(None).pthread_mutex_lock(mutex)
 
 
 @rfx.function

@@ -220,10 +220,21 @@ def gives_too_much() -> str:
     return "x" * (65 << 20)
 
 
+@dataclasses.dataclass
+class Port:
+    """A record that refuses what its type allows."""
+
+    number: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.number < 65_536:
+            raise ValueError(f"{self.number} is no port")
+
+
 @rfx.function
-def needs(host: str, port: int) -> str:
+def needs(port: Port) -> int:
     """Need what the job does not give."""
-    return f"{host}:{port}"
+    return port.number
 
 
 @rfx.function

@@ -39,7 +39,11 @@ def leave() -> None:
 /// A world with a run that has ended, and its worker.
 async fn world() -> (World, Process) {
     let world = World::new().await;
-    world.file("pool/pool.toml", "name = \"t\"\n");
+    world.file(
+        "pool/pool.toml",
+        "name = \"t\"\n[[function]]\nname = \"t.program\"\nexec = [\"sh\", \"program.sh\"]\n",
+    );
+    world.file("pool/program.sh", "echo looking around\nexit 1\n");
     world.file("pool/t.py", CODE);
     world.file("rows.json", &json!([{"name": "web-1", "n": 1}, {"name": "web-2", "n": 8}]).to_string());
     world.file("big.json", &json!(["x".repeat(200_000)]).to_string());
@@ -58,6 +62,7 @@ async fn world() -> (World, Process) {
          \x20 login: { uses: t.login, secrets: [API_TOKEN] }\n\
          \x20 echo: { uses: rfx.echo, with: { v: \"${{ setup.base.output }}\" } }\n\
          \x20 gone: { uses: t.exit }\n\
+         \x20 program: { uses: t.program }\n\
          \x20 inner: { uses: inner, with: { n: 3 } }\n",
     );
     let mut command = world.command("rfx-worker");
@@ -113,6 +118,7 @@ async fn an_attempt_is_executed_as_it_was_and_compared() {
         (&["login"], 0, "output: \"[secret]\""),
         (&["echo"], 0, "output: {\"v\":4}"),
         (&["gone"], 1, "the recorded outcome, with another message"),
+        (&["program"], 1, "looking around"),
         (&["inner/deep"], 0, "checking 3"),
         (&["setup.base"], 0, "output: 4"),
     ] {

@@ -10,7 +10,7 @@ use rfx_tests::process::root;
 const LINES: usize = 400;
 
 /// What each crate may use of the others.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("schemas", &[]),
     ("expr", &[]),
     ("flow", &["rfx-expr", "rfx-schemas"]),
@@ -23,6 +23,8 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("cli", &["rfx-collector", "rfx-config", "rfx-publisher", "rfx-schemas", "rfx-transport", "rfx-worker"]),
     ("tests", &["rfx", "rfx-config", "rfx-report", "rfx-schemas", "rfx-transport"]),
     ("xtask", &[]),
+    ("examples/executables", &[]),
+    ("examples/native-worker", &["rfx-worker"]),
 ];
 
 /// Libraries that only some crates may name.

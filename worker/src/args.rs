@@ -1,6 +1,7 @@
 //! The command line of `rfx-worker`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +46,20 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         attempt: PathBuf,
     },
+    /// List the Python environments that are kept for pools, or remove old ones
+    Environments {
+        /// Remove those that were not used for so long, such as 30d; what is in use stays
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        prune: Option<Duration>,
+    },
+}
+
+/// `30d` or `12h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; write it as 30d or 12h");
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    Duration::try_from(duration).map_err(|_| wrong())
 }
 
 /// The command line of this process. One that cannot be read ends it, as `--help` does.

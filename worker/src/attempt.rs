@@ -6,18 +6,20 @@ use bytes::Bytes;
 use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Assertion, Failure, Outcome, kind};
 use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::rules::Isolation;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::JobSubject;
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::TransportError;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::{Kind, Served};
 use crate::desk::{Desk, Leavings};
+use crate::executable::Ran;
 use crate::expect::{self, Given};
-use crate::native::{Context, Native};
+use crate::native::Context;
 use crate::runner::frames::Call;
 use crate::secrets::Secrets;
 use crate::site::Site;
@@ -141,41 +143,47 @@ async fn run(
         Ok(secrets) => secrets,
         Err(missing) => return *missing,
     };
-    let deadline = Instant::now() + message.timeout.min(message.deadline.since(Stamp::now()));
+    let last = Instant::now() + message.deadline.since(Stamp::now());
+    let deadline = last.min(Instant::now() + message.timeout);
     let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
+    let call = || Call {
+        kind: "call",
+        function: message.function.as_str(),
+        version: message.version.as_ref().map(|v| v.as_str()),
+        run: message.run.to_string(),
+        flow: &message.flow,
+        step: &message.step,
+        job: job.job.to_string(),
+        attempt: job.attempt.get(),
+        group: subject.group.as_str(),
+        queue: subject.queue.as_str(),
+        isolation: Isolation::default(),
+        deadline: seconds(Stamp::now().after(deadline - Instant::now())),
+        target: &message.target,
+        secrets: secrets.reveal(),
+        traceparent: trace.to_string(),
+        key: job.key.as_deref(),
+    };
+    let desk = || Arc::new(Desk::new(site, message.run, &message.flow, job.job, trace, secrets.clone()));
+    // Boxed: they are many times the size of a native call, and every attempt moves about.
     let ending = match &served.kind {
         Kind::Native(native) => {
-            let place = format!("{} {} {} attempt {}", message.run, message.step, job.job, job.attempt);
-            let (target, cancel) = (message.target.clone(), cancel.clone());
-            let context = Context { place, target, trace, cancel, secrets: secrets.clone() };
-            call_native(native, context, input.text().clone(), deadline).await
+            let cancel = cancel.clone();
+            let context = Context::new(message, job, trace, secrets.clone(), deadline, cancel);
+            native.run(context, input.text().clone()).await
         }
         Kind::Python { pool, isolation } => {
-            let call = Call {
-                kind: "call",
-                function: message.function.as_str(),
-                version: message.version.as_ref().map(|v| v.as_str()),
-                run: message.run.to_string(),
-                flow: &message.flow,
-                step: &message.step,
-                job: job.job.to_string(),
-                attempt: job.attempt.get(),
-                group: subject.group.as_str(),
-                queue: subject.queue.as_str(),
-                isolation: message.isolation.unwrap_or(*isolation),
-                deadline: seconds(Stamp::now().after(deadline - Instant::now())),
-                target: &message.target,
-                secrets: secrets.reveal(),
-                traceparent: trace.to_string(),
-                key: job.key.as_deref(),
-            };
-            // Boxed: it is many times the size of a native call, and every attempt moves about.
+            let call = Call { isolation: message.isolation.unwrap_or(*isolation), ..call() };
             let (input, cancel) = (input.text().clone(), cancel.clone());
-            let desk = Desk::new(site, message.run, &message.flow, job.job, trace, secrets.clone());
-            let desk = Arc::new(desk);
-            let calling = site.pools[*pool].call(&call, input, deadline, cancel, Arc::clone(&desk));
+            let desk = desk();
+            let calling =
+                site.pools[*pool].call(&call, input, (message.timeout, last), cancel, Arc::clone(&desk));
             let ending = Box::pin(calling).await;
             Ending { leavings: desk.leave(), ..ending }
+        }
+        Kind::Executable(program) => {
+            let ran = Box::pin(program.call(&call(), input.text(), deadline, cancel)).await;
+            Box::pin(kept(ran, &desk())).await
         }
     };
     let judged =
@@ -188,22 +196,21 @@ async fn run(
     })
 }
 
-fn seconds(stamp: Stamp) -> f64 {
-    std::time::Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
-}
-
-async fn call_native(native: &Native, context: Context, input: Bytes, deadline: Instant) -> Ending {
-    let cancel = context.cancel.clone();
-    tokio::select! {
-        biased;
-        ending = timeout_at(deadline, native.call(context, input)) => ending.unwrap_or_else(|_| {
-            let failure = Failure::new(kind::TIMED_OUT, "the attempt ran longer than its timeout");
-            Ending::failed(OutcomeKind::Error, failure)
-        }),
-        () = cancel.cancelled() => {
-            Ending::failed(OutcomeKind::Cancelled, Failure::new(kind::CANCELLED, "the run was cancelled"))
+/// What a program left, with its files where they outlive its folder.
+async fn kept(ran: Ran, desk: &Desk) -> Ending {
+    let Ran { mut ending, artifacts, folder } = ran;
+    for artifact in artifacts {
+        if let Err(why) = desk.keep_file(&artifact).await {
+            ending.tail.push_str(&format!("\nrfx: {why}\n"));
         }
     }
+    drop(folder);
+    Ending { leavings: desk.leave(), ..ending }
+}
+
+/// A time as Python has it: seconds since 1970.
+pub(crate) fn seconds(stamp: Stamp) -> f64 {
+    std::time::Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
 }
 
 /// Evaluates on what passed what the step polls for, and once that is there what it expects.

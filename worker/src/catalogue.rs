@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rfx_config::settings;
 use rfx_schemas::name::{Function, Group, Queue, Version};
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
 use rfx_schemas::rules::Isolation;
 use rfx_schemas::stamp::Stamp;
-use serde_json::Value;
 
-use crate::native::{Native, Registry};
+use crate::doubles;
+use crate::environment::{Environment, Environments, Held};
+use crate::executable::{self, Executable};
+use crate::manifest::{Declared, FILE};
+use crate::native::{About, Native, Registry};
+use crate::pools::{self, PoolError, Ready};
 use crate::runner::hello::{BrokenInfo, FunctionInfo, Hello, RetryInfo};
-use crate::runner::{Limits, Pool, Recipe, StartError};
+use crate::runner::{Limits, Pool, Recipe};
 use crate::sweep::Mark;
 
 /// A function that this worker serves.
@@ -38,6 +43,8 @@ pub enum Kind {
         /// In what process, unless the run says otherwise.
         isolation: Isolation,
     },
+    /// A program of its own.
+    Executable(Arc<Executable>),
 }
 
 /// Functions by name and version.
@@ -67,6 +74,13 @@ impl Functions {
         }
     }
 
+    fn remove(&mut self, name: &Function, version: &Version) {
+        if let Some(all) = self.by_name.get_mut(name) {
+            all.retain(|served| served.version != *version);
+        }
+        self.by_name.retain(|_, all| !all.is_empty());
+    }
+
     fn add(&mut self, name: Function, served: Served) {
         let all = self.by_name.entry(name).or_default();
         all.push(served);
@@ -85,69 +99,139 @@ pub struct Catalogue {
     pub broken: Vec<BrokenModule>,
     /// The pools, by position.
     pub pools: Vec<Pool>,
+    /// Keeps their environments from being removed.
+    pub held: Vec<Held>,
 }
 
 impl Catalogue {
-    /// Starts a runner of each pool and takes in what it holds.
+    /// Makes the pools ready, starts a runner of each, and takes in what they hold.
     pub async fn open(
         settings: &settings::Worker,
         registry: &Registry,
+        environments: &Environments,
         sdk: &Path,
         mark: &Mark,
-    ) -> Result<Self, StartError> {
-        let settings::Worker { group, pools, python, slots, .. } = settings;
-        let slots = slots.values().map(|slots| *slots as usize).sum();
+    ) -> Result<Self, PoolError> {
         let mut catalogue = Self::default();
-        catalogue.add_native(group, registry);
-        for (number, pool) in (0..).zip(pools) {
-            let pool = std::path::absolute(pool).unwrap_or_else(|_| pool.clone());
-            let recipe = Recipe { python: python.clone(), sdk: sdk.to_owned(), pool };
-            let folder = recipe.pool.clone();
-            let (pool, hello) = Pool::open(recipe, mark.part(number), slots, Limits::default()).await?;
-            let Hello { python, pool: info, functions, broken, .. } = &hello;
-            let (count, broken) = (functions.len(), broken.len());
-            tracing::info!(pool = info.name, python, functions = count, broken, "opened a pool");
-            catalogue.add_pool(group, &hello);
-            let (flows, wrong) = crate::flows::of_pool(&folder, &info.name, group);
-            catalogue.records.extend(flows);
-            catalogue.broken.extend(wrong);
-            catalogue.pools.push(pool);
+        catalogue.add_native(&settings.group, registry);
+        for (number, ready) in (0..).zip(pools::ready(&settings.pools, environments).await?) {
+            catalogue.add(settings, ready, sdk, mark.part(number)).await?;
         }
+        catalogue.drop_doubles();
         Ok(catalogue)
     }
 
+    /// Takes in all that a pool holds: executables, flows, and functions in Python.
+    async fn add(
+        &mut self,
+        settings: &settings::Worker,
+        ready: Ready,
+        sdk: &Path,
+        mark: Mark,
+    ) -> Result<(), PoolError> {
+        let Ready { folder, manifest, environment } = ready;
+        let group = &settings.group;
+        let name = manifest.name.as_str();
+        let bin = environment.as_ref().and_then(|environment| environment.bin.clone());
+        // Parts of their own: what an attempt sweeps away must never be the pool's runners, nor another program.
+        for (number, declared) in (1..).zip(&manifest.functions) {
+            self.add_executable(group, name, declared, &folder, bin.as_deref(), &mark.part(number));
+        }
+        let (flows, wrong) = crate::flows::of_pool(&folder, name, group);
+        self.records.extend(flows);
+        self.broken.extend(wrong);
+        let executables = manifest.functions.len();
+        let Some(environment) = environment else {
+            tracing::info!(pool = name, executables, "opened a pool");
+            return Ok(());
+        };
+        let Environment { python, bin, held } = environment;
+        self.held.extend(held);
+        let limits = Limits::of(&manifest.limits);
+        let slots = settings.slots.values().map(|slots| *slots as usize).sum();
+        let recipe = Recipe { python, sdk: sdk.to_owned(), pool: folder, bin };
+        let (pool, hello) = Pool::open(recipe, mark.part(0), slots, limits).await?;
+        let Hello { python, functions, broken, .. } = &hello;
+        let (count, broken) = (functions.len(), broken.len());
+        tracing::info!(pool = name, python, functions = count, executables, broken, "opened a pool");
+        self.add_pool(group, &hello, manifest.isolation.unwrap_or_default());
+        self.pools.push(pool);
+        Ok(())
+    }
+
+    fn add_executable(
+        &mut self,
+        group: &Group,
+        pool: &str,
+        declared: &Declared,
+        folder: &Path,
+        bin: Option<&Path>,
+        mark: &Mark,
+    ) {
+        let source = format!("{FILE}:{}", declared.line);
+        match Executable::find(declared, folder, bin, mark) {
+            Ok(executable) => {
+                let record = executable::record(group, pool, declared, source, &executable.digest);
+                let served = Served {
+                    version: record.version.clone(),
+                    digest: record.digest.clone(),
+                    kind: Kind::Executable(Arc::new(executable)),
+                };
+                self.functions.add(record.name.clone(), served);
+                self.records.push(record);
+            }
+            Err(error) => self.broken.push(BrokenModule {
+                pool: pool.to_owned(),
+                module: declared.name.to_string(),
+                source: Some(source),
+                error,
+                traceback: String::new(),
+            }),
+        }
+    }
+
+    /// Gives up what shares its name and version with something else.
+    fn drop_doubles(&mut self) {
+        let doubles = doubles::find(&self.records);
+        self.records.retain(|record| !doubles.is(record));
+        for (name, version) in &doubles.names {
+            self.functions.remove(name, version);
+        }
+        self.broken.extend(doubles.broken);
+    }
+
     fn add_native(&mut self, group: &Group, registry: &Registry) {
-        for ((name, version), native) in registry.iter() {
-            let record = FunctionRecord {
-                name: name.clone(),
-                version: version.clone(),
+        for native in registry.iter() {
+            let about = About::clone(&native.about);
+            let kind = Kind::Native(native.clone());
+            let served = Served { version: about.version.clone(), digest: None, kind };
+            self.functions.add(about.name.clone(), served);
+            self.records.push(FunctionRecord {
+                name: about.name,
+                version: about.version,
                 group: group.clone(),
-                queue: Queue::main(),
+                queue: about.queue,
                 pool: "native".to_owned(),
-                doc: native.doc.to_owned(),
-                tags: Vec::new(),
-                owner: None,
-                timeout: None,
+                doc: about.doc,
+                tags: about.tags,
+                owner: about.owner,
+                timeout: about.timeout.map(|timeout| timeout.as_secs_f64()),
                 isolation: None,
-                retry: None,
-                secrets: Vec::new(),
-                examples: Vec::new(),
-                input: Value::Null,
-                output: Value::Null,
-                state: Vec::new(),
+                retry: about.retry,
+                secrets: about.secrets,
+                examples: about.examples,
+                input: about.input,
+                output: about.output,
+                state: about.state,
                 flow: None,
                 source: None,
                 digest: None,
                 seen: Stamp::now(),
-            };
-            self.records.push(record);
-            let kind = Kind::Native(native.clone());
-            let served = Served { version: version.clone(), digest: None, kind };
-            self.functions.add(name.clone(), served);
+            });
         }
     }
 
-    fn add_pool(&mut self, group: &Group, hello: &Hello) {
+    fn add_pool(&mut self, group: &Group, hello: &Hello, isolation: Isolation) {
         let pool = self.pools.len();
         for info in &hello.functions {
             match record(group, &hello.pool.name, info) {
@@ -155,7 +239,7 @@ impl Catalogue {
                     let served = Served {
                         version: record.version.clone(),
                         digest: record.digest.clone(),
-                        kind: Kind::Python { pool, isolation: record.isolation.unwrap_or_default() },
+                        kind: Kind::Python { pool, isolation: record.isolation.unwrap_or(isolation) },
                     };
                     self.functions.add(record.name.clone(), served);
                     self.records.push(record);

@@ -2,6 +2,7 @@
 //! attempt; it keeps what goes into the outcome.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ const READS: usize = 100;
 /// Most artifacts of an attempt, and most bytes of all of them.
 const ARTIFACTS: usize = 100;
 const ARTIFACT_BYTES: u64 = 256 << 20;
+/// The media type of what nobody says more about.
+const BYTES: &str = "application/octet-stream";
 /// Most spans of an attempt.
 const SPANS: u32 = 1_000;
 /// Shortest time between two messages of progress that are passed on.
@@ -185,7 +188,25 @@ impl Desk {
 
     async fn artifact(&self, ask: &Ask, body: Bytes) -> Result<(Value, Bytes), Refusal> {
         let text = |name: &str| ask.fields.get(name).and_then(Value::as_str);
-        let name = text("name").unwrap_or_default();
+        let media_type = text("media_type").unwrap_or(BYTES).to_owned();
+        self.keep(text("name").unwrap_or_default(), media_type, body).await?;
+        Ok((json!({}), Bytes::new()))
+    }
+
+    /// Keeps a file that an executable has left; why not, otherwise.
+    pub async fn keep_file(&self, path: &Path) -> Result<(), String> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let size = tokio::fs::metadata(path).await.map(|file| file.len());
+        let read = match size {
+            Ok(size) if size <= ARTIFACT_BYTES => tokio::fs::read(path).await,
+            Ok(size) => return Err(format!("the artifact {name} of {size} bytes is too big, and left out")),
+            Err(error) => Err(error),
+        };
+        let body = read.map_err(|error| format!("the artifact {name} cannot be read: {error}"))?;
+        self.keep(&name, BYTES.to_owned(), body.into()).await.map_err(|refusal| refusal.message)
+    }
+
+    async fn keep(&self, name: &str, media_type: String, body: Bytes) -> Result<(), Refusal> {
         if name.is_empty() || name.len() > 200 || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
             let message =
                 format!("{name:?} is no name of an artifact: no path, no dot in front, at most 200 bytes");
@@ -204,13 +225,12 @@ impl Desk {
         }
         let body = self.secrets.clean_bytes(body);
         let content = self.site.transport.put_blob(self.run, &body).await?;
-        let media_type = text("media_type").unwrap_or("application/octet-stream").to_owned();
         let artifact = Artifact { name: name.to_owned(), media_type, size: body.len() as u64, content };
         let mut kept = self.lock();
         // A second one of the same name replaces the first, as a file would.
         kept.artifacts.retain(|other| other.name != artifact.name);
         kept.artifacts.push(artifact);
-        Ok((json!({}), Bytes::new()))
+        Ok(())
     }
 
     /// The function says how far it is, or only that it lives.

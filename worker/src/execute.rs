@@ -2,25 +2,27 @@
 //! from a server, and nothing recorded there.
 //!
 //! The function runs as it does for a job: Python in the interpreter of its pool, native functions in this
-//! process. What differs is on purpose: no timeout ends it, its state is a copy, and what it prints is not kept.
+//! process, executables as they are declared. What differs is on purpose: no timeout ends it, its state is a
+//! copy, and what it prints is not kept.
 
 mod compare;
+mod find;
+mod program;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rfx_config::process::{Failure, print};
 use rfx_config::settings;
 use rfx_schemas::exit;
 use rfx_schemas::outcome::{self, Assertion};
-use rfx_schemas::record::{BrokenModule, FunctionRecord};
 use rfx_schemas::replay::Replay;
-use rfx_schemas::trace::TraceContext;
 use rfx_schemas::verdict::{OutcomeKind, Verdict};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::Command;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::attempt::Ending;
 use crate::expect::{self, Given};
@@ -28,6 +30,10 @@ use crate::native::{Context, Native, Registry};
 use crate::runner::sdk;
 use crate::secrets::Secrets;
 use crate::{WorkerError, builtin};
+use find::Found;
+
+/// Longer than anybody looks at one attempt.
+const FOREVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Executes an attempt, says how it ended, and compares that with the recorded end.
 pub async fn execute(
@@ -45,11 +51,14 @@ pub async fn execute(
     let ending = match native(&mut registry, &replay) {
         Some(native) => in_process(&native, &replay, &secrets).await,
         None => {
-            let (folder, record) = find(settings, &replay).await?;
-            compare::say_digest(&replay, &record);
-            match in_python(&settings.python, &folder, file, &record).await? {
-                Some(ending) => ending,
-                None => return Ok(exit::INTERRUPTED),
+            let found = find::find(settings, &replay).await?;
+            compare::say_digest(&replay, &found.record);
+            match found.declared() {
+                Some(declared) => program::run(&found, declared, &replay, &secrets).await?,
+                None => match in_python(&found, file).await? {
+                    Some(ending) => ending,
+                    None => return Ok(exit::INTERRUPTED),
+                },
             }
         }
     };
@@ -69,73 +78,24 @@ fn read(file: &Path) -> Result<Replay, Failure> {
 /// The function, if it is in this process.
 fn native(registry: &mut Registry, replay: &Replay) -> Option<Native> {
     builtin::add(registry).expect("the names are valid");
-    let named = registry.iter().filter(|((name, _), _)| *name == replay.function);
+    let named = registry.iter().filter(|native| native.about.name == replay.function);
     let fits =
-        named.filter(|((_, version), _)| replay.version.as_ref().is_none_or(|wanted| wanted == version));
-    fits.max_by_key(|((_, version), _)| version.numbers()).map(|(_, native)| native.clone())
+        named.filter(|native| replay.version.as_ref().is_none_or(|wanted| *wanted == native.about.version));
+    fits.max_by_key(|native| native.about.version.numbers()).cloned()
 }
 
 async fn in_process(native: &Native, replay: &Replay, secrets: &Secrets) -> Ending {
-    let Replay { run, step, job, attempt, .. } = replay;
-    let context = Context {
-        place: format!("{run} {step} {job} attempt {attempt}"),
-        target: replay.target.clone(),
-        trace: TraceContext::of_run(*run, None),
-        cancel: CancellationToken::new(),
-        secrets: secrets.clone(),
-    };
-    native.call(context, Bytes::from(replay.input.to_string())).await
-}
-
-/// The pool that has the function, and what it says of it.
-async fn find(settings: &settings::Worker, replay: &Replay) -> Result<(PathBuf, FunctionRecord), Failure> {
-    let (mut others, mut broken): (Vec<FunctionRecord>, Vec<BrokenModule>) = (Vec::new(), Vec::new());
-    for pool in &settings.pools {
-        let folder = std::path::absolute(pool).unwrap_or_else(|_| pool.clone());
-        let one = settings::Worker { pools: vec![folder.clone()], ..settings.clone() };
-        let (records, wrong) = crate::describe(&one, Registry::default()).await.map_err(Failure::usage)?;
-        let named =
-            records.into_iter().filter(|record| record.name == replay.function && record.flow.is_none());
-        let (fitting, rest): (Vec<_>, Vec<_>) =
-            named.partition(|record| replay.version.as_ref().is_none_or(|wanted| *wanted == record.version));
-        if let Some(found) = fitting.into_iter().max_by_key(|record| record.version.numbers()) {
-            return Ok((folder, found));
-        }
-        others.extend(rest);
-        broken.extend(wrong);
-    }
-    Err(Failure::usage(missing(settings, replay, &others, &broken)))
-}
-
-fn missing(
-    settings: &settings::Worker,
-    replay: &Replay,
-    others: &[FunctionRecord],
-    broken: &[BrokenModule],
-) -> String {
-    let name = &replay.function;
-    let version = replay.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
-    if settings.pools.is_empty() {
-        return format!("there is no pool here to take {name}{version} from; name it with --pool DIR");
-    }
-    let pools: Vec<_> = settings.pools.iter().map(|pool| pool.display().to_string()).collect();
-    let mut text = format!("{} has no {name}{version}", pools.join(", "));
-    if !others.is_empty() {
-        let versions: Vec<_> = others.iter().map(|record| record.version.as_str()).collect();
-        text.push_str(&format!(
-            "; it has version {} of it: check out the pool as it was",
-            versions.join(", ")
-        ));
-    } else if broken.is_empty() {
-        text.push_str("; --pool DIR names another pool");
-    }
-    for module in broken {
-        text.push_str(&format!(
-            "\n{} does not import: {}\n{}",
-            module.module, module.error, module.traceback
-        ));
-    }
-    text
+    let mut context = Context::detached();
+    context.run = replay.run;
+    context.flow.clone_from(&replay.flow);
+    context.step.clone_from(&replay.step);
+    (context.job, context.attempt) = (replay.job, replay.attempt);
+    context.key.clone_from(&replay.key);
+    context.target.clone_from(&replay.target);
+    context.secrets = secrets.clone();
+    // It has all the time that it wants: nothing ends it but itself.
+    context.deadline = Instant::now() + FOREVER;
+    native.run(context, Bytes::from(replay.input.to_string())).await
 }
 
 /// What `rfx.step` writes when the function has ended.
@@ -158,16 +118,13 @@ struct WrittenAssertion {
 }
 
 /// Runs `rfx.step` with this terminal. None when the user left before the function had ended.
-async fn in_python(
-    python: &str,
-    pool: &Path,
-    file: &Path,
-    record: &FunctionRecord,
-) -> Result<Option<Ending>, Failure> {
+async fn in_python(found: &Found, file: &Path) -> Result<Option<Ending>, Failure> {
     let sdk = sdk::lay_out().map_err(|error| Failure::usage(WorkerError::Sdk(error)))?;
     let result = sdk.path().join("result.json");
+    let python = found.python();
     let mut command = Command::new(python);
-    command.args(["-m", "rfx.step", "--pool"]).arg(pool).arg("--version").arg(record.version.as_str());
+    command.args(["-m", "rfx.step", "--pool"]).arg(&found.ready.folder);
+    command.arg("--version").arg(found.record.version.as_str());
     command.arg("--result").arg(&result).arg(file);
     let before = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
     let path = std::env::join_paths(

@@ -73,6 +73,23 @@ fn one(text: &str, scope: &Scope<'_>) -> (Assertion, Option<String>) {
     }
 }
 
+/// An ending whose own assertions count: what passed has failed if one of them did not hold.
+pub fn judge(ending: Ending) -> Ending {
+    let broken: Vec<_> = ending.assertions.iter().filter(|a| !a.passed).collect();
+    if ending.kind != OutcomeKind::Passed || broken.is_empty() {
+        return ending;
+    }
+    let count = format!("{} of {} expectations did not hold", broken.len(), ending.assertions.len());
+    let message = broken.iter().fold(count, |all, assertion| match assertion {
+        Assertion { label, message: Some(message), .. } => format!("{all}\n{label}: {message}"),
+        Assertion { label, expected: Some(expected), seen: Some(seen), .. } => {
+            format!("{all}\n{label}: expected {expected}, seen {seen}")
+        }
+        Assertion { label, .. } => format!("{all}\n{label}"),
+    });
+    Ending { kind: OutcomeKind::Failed, error: Some(Failure::new("Failed", message)), ..ending }
+}
+
 /// Turns an ending round for a job that is meant to fail. A timeout or a crash is not what was meant.
 pub fn failure(rule: ExpectFailure, ending: Ending) -> Ending {
     let ours = |e: &Failure| matches!(e.kind.as_str(), kind::TIMED_OUT | kind::CRASHED);

@@ -4,18 +4,29 @@
 //! As a library it is the way to serve native Rust functions: fill a [`native::Registry`] and give it
 //! to [`main`], or to [`run`] in a process that is yours.
 
+// The examples in Rust of the page on functions are compiled with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/functions.md")]
+mod page {}
+
 mod args;
 mod attempt;
 pub mod builtin;
 mod catalogue;
+mod child;
 mod desk;
+mod doubles;
 mod entry;
+mod environment;
+mod executable;
 mod execute;
 mod expect;
 mod flows;
 pub mod guard;
 mod lane;
+mod manifest;
 pub mod native;
+mod pools;
 mod runner;
 pub mod secrets;
 mod settle;
@@ -39,10 +50,14 @@ use tokio_util::sync::CancellationToken;
 
 use catalogue::Catalogue;
 pub use entry::main;
+use environment::Environments;
+pub use environment::{Cached, Marker};
 use guard::Guard;
 use native::Registry;
+pub use pools::PoolError;
 use runner::Pool;
 pub use runner::StartError;
+pub use schemars;
 use site::Site;
 use sweep::Mark;
 
@@ -54,7 +69,7 @@ const ANNOUNCE: Duration = Duration::from_secs(60 * 60);
 pub enum WorkerError {
     /// A pool cannot be served.
     #[error(transparent)]
-    Pool(#[from] StartError),
+    Pool(#[from] PoolError),
     /// The SDK cannot be laid out.
     #[error("cannot write the Python package to the temporary folder")]
     Sdk(#[source] std::io::Error),
@@ -73,11 +88,17 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
+    let environments = Environments::of(settings);
     let mark = Mark::new();
     // Dropped after everything else: what is left then has no owner.
     let _guard = Guard::start(&mark);
-    let opening = Catalogue::open(settings, &registry, sdk.path(), &mark);
-    let Catalogue { functions, records, broken, pools } = opening.await?;
+    let opening = Catalogue::open(settings, &registry, &environments, sdk.path(), &mark);
+    let opened = tokio::select! {
+        opened = opening => opened?,
+        // Building an environment takes its time; what is started for it ends with it.
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let Catalogue { functions, records, broken, pools, held } = opened;
     pools.iter().for_each(Pool::warm_up);
     report_broken(&broken);
     // Before anything is announced: on a fresh server this sets the buckets up, too. Heartbeats go by
@@ -116,7 +137,21 @@ pub async fn run(
     for pool in &site.pools {
         pool.close().await;
     }
+    // In use until here: no other worker may remove them before.
+    drop(held);
     said.map_err(WorkerError::from)
+}
+
+/// The Python environments that this machine keeps for pools with these settings; those that were not
+/// used for as long as `prune` says, and are not in use, are removed and come back instead.
+pub fn environments(
+    settings: &settings::Worker,
+    prune: Option<Duration>,
+) -> std::io::Result<Vec<environment::Cached>> {
+    match prune {
+        Some(unused) => environment::prune(&settings.environments, unused),
+        None => environment::list(&settings.environments),
+    }
 }
 
 /// What a worker with these settings would serve, and the modules that cannot be imported.
@@ -126,9 +161,10 @@ pub async fn describe(
 ) -> Result<(Vec<FunctionRecord>, Vec<BrokenModule>), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
+    let environments = Environments::of(settings);
     let mark = Mark::new();
     let _guard = Guard::start(&mark);
-    let opening = Catalogue::open(settings, &registry, sdk.path(), &mark);
+    let opening = Catalogue::open(settings, &registry, &environments, sdk.path(), &mark);
     let Catalogue { records, broken, pools, .. } = opening.await?;
     for pool in &pools {
         pool.close().await;

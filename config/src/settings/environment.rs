@@ -8,11 +8,31 @@ use config::Value;
 
 use super::keys::{self, Table};
 
-/// Variables that start like settings but are none.
-const OTHERS: [&str; 2] = ["RFX_CONFIG", "RFX_NATS_SERVER"];
+/// Variables that start like settings but are none: our own, and what a worker tells executables, which
+/// may call commands of rfx in their turn.
+const OTHERS: [&str; 18] = [
+    "RFX_CONFIG",
+    "RFX_NATS_SERVER",
+    "RFX_MARK",
+    "RFX_RUN",
+    "RFX_FLOW",
+    "RFX_STEP",
+    "RFX_JOB",
+    "RFX_ATTEMPT",
+    "RFX_FUNCTION",
+    "RFX_KEY",
+    "RFX_DEADLINE",
+    "RFX_TARGET",
+    "RFX_POOL",
+    "RFX_INPUT",
+    "RFX_OUTPUT",
+    "RFX_ERROR",
+    "RFX_ASSERTIONS",
+    "RFX_ARTIFACTS",
+];
 
-/// Secrets that a worker gives to functions are none, either.
-const SECRETS: &str = "RFX_SECRET_";
+/// Secrets that a worker gives to functions are none, either, nor are addresses of the target.
+const PREFIXES: [&str; 2] = ["RFX_SECRET_", "RFX_TARGET_"];
 
 /// The variables of the environment. An empty one counts as not set, as compose files leave them.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +69,7 @@ impl Environment {
         problems.extend(unreadable.map(|name| format!("{name}: its value is not UTF-8")));
         let mut layer = Table::new();
         for (name, text) in &self.variables {
-            if OTHERS.contains(&name.as_str()) || name.starts_with(SECRETS) {
+            if OTHERS.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
             if let Some(rest) = name.strip_prefix("RFX_") {

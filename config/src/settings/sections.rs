@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 
 use config::Value;
 use rfx_schemas::name::Queue;
@@ -27,9 +28,19 @@ pub(super) fn worker(reader: &mut Reader<'_>) -> Worker {
         slots,
         pools: pools.iter().map(|pool| reader.expand(pool)).collect(),
         python: reader.get("worker.python", parse::text),
+        environments: reader.path("worker.environments").unwrap_or_else(|| environments(reader)),
+        environment_timeout: reader.get("worker.environment_timeout", parse::duration("1s"..="24h")),
         drain: reader.get("worker.drain", parse::duration("0s"..="24h")),
         max_deliveries: reader.get("worker.max_deliveries", parse::number(1..=1000)),
     }
+}
+
+/// Where environments are kept unless a setting says so: in the user's cache folder, or without a home
+/// in the temporary one.
+fn environments(reader: &Reader<'_>) -> PathBuf {
+    let cache = reader.variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = cache.or_else(|| reader.variable("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("rfx/environments")
 }
 
 /// Reads `[publisher]`.

@@ -28,10 +28,11 @@ async def attempt_async(function: Function, body: bytes, ctx: Context, process: 
     if function.is_async:
         outcome = await drive_async(steps(function, body, ctx, process))
         return _timed_out(outcome) if _is_cancelled(outcome) else outcome
-    from rfx._threads import stoppable
+    from rfx._threads import Stoppable
 
+    thread = Stoppable()
     try:
-        outcome = await stoppable(lambda wait: drive(steps(function, body, ctx, process), wait))
+        outcome = await thread.run(lambda wait: drive(steps(function, body, ctx, process), wait))
     except TimedOut as late:  # it came while the outcome was being made
         outcome = of_exception(late, ctx)
     return _timed_out(outcome) if outcome.error is not None and outcome.error.type == "TimedOut" else outcome
@@ -54,7 +55,7 @@ def steps(function: Function, body: bytes, ctx: Context, process: Process) -> St
 
 
 def _executed(function: Function, arguments: dict[str, object], ctx: Context, process: Process) -> Steps[Outcome]:
-    fixtures = Fixtures(ctx, process)
+    fixtures = Fixtures(ctx, process, function.pool)
     output, problem = b"", None
     try:
         # Written before the fixtures are finished, which may take away what it refers to.
@@ -63,7 +64,7 @@ def _executed(function: Function, arguments: dict[str, object], ctx: Context, pr
         problem = raised
     late = yield from fixtures.finish()
     outcome = of_body(output, ctx) if problem is None else of_exception(problem, ctx)
-    return with_late(outcome, late)
+    return with_late(outcome, late) if late else outcome
 
 
 def _called(function: Function, arguments: dict[str, object], ctx: Context, fixtures: Fixtures) -> Steps[object]:

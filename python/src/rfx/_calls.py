@@ -54,6 +54,8 @@ class Calls:
 
 
 def _fields(number: int, function: str, place: Place) -> dict[str, Any]:
+    if not isinstance(function, str):
+        raise TypeError(f"{function!r} is not a name, such as hosts.register; a function of Python is called by itself")
     name, at, version = function.partition("@")
     return {**place._asdict(), **({"version": version} if at else {}), "n": number, "function": name}
 

@@ -35,13 +35,12 @@ current: Final[ContextVar[Context]] = ContextVar("rfx.context")
 class Context:
     """What a function knows of the attempt that it runs in.
 
-    `key` is what people call the item. `deadline` is in seconds since the epoch. `state` is shared by the jobs of the
-    run, `flow_state` by all runs of the flow.
+    `key` is what people call the item. `deadline` is in seconds since the epoch.
     """
 
     __slots__ = (
-        "_calls", "_link", "_spans", "assertions", "attempt", "deadline", "flow", "flow_state", "function", "group",
-        "job", "key", "queue", "run", "secrets", "state", "step", "target",
+        "_calls", "_link", "_spans", "assertions", "attempt", "deadline", "flow", "function", "group", "job",
+        "key", "queue", "run", "secrets", "step", "target",
     )  # fmt: skip
 
     def __init__(
@@ -78,8 +77,16 @@ class Context:
         self._link: Link = Alone() if link is None else link
         self._calls = Calls(self._link)
         self._spans = Spans(self._link, traceparent)
-        self.state = State(self._link, "run", f"{job}/{attempt}", deadline)
-        self.flow_state = State(self._link, "flow", f"{run}/{job}/{attempt}", deadline)
+
+    @property
+    def state(self) -> State:
+        """What the jobs of the run share."""
+        return State(self._link, "run", f"{self.job}/{self.attempt}", self.deadline)
+
+    @property
+    def flow_state(self) -> State:
+        """What all runs of the flow share."""
+        return State(self._link, "flow", f"{self.run}/{self.job}/{self.attempt}", self.deadline)
 
     @property
     def log(self) -> Logger:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os.path
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from rfx._errors import MISSING, Failed
-from rfx._output import shown
+from rfx._output import Json, shown
+
+_LONGEST: Final = 64 << 10
+"""Characters that are written down of one side of a comparison."""
 
 E = TypeVar("E", bound=BaseException)
 
@@ -30,10 +34,20 @@ def label(file: str, line: int) -> str:
     return f"{os.path.basename(file)}:{line}"  # noqa: PTH119 - pathlib is slow to import
 
 
+def written(value: object) -> Json:
+    """Make a plain value that fits into a report: a large one is cut to the start and the end of its text."""
+    made = shown(value)
+    if isinstance(made, (str, list, dict)):
+        text = made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
+        if len(text) > _LONGEST:
+            return f"{text[: _LONGEST // 2]}\n… of {len(text):,} characters …\n{text[-_LONGEST // 2 :]}"
+    return made
+
+
 def compared(seen: object, expected: object, message: str, caller: FrameType) -> Assertion:
     """Write a comparison down now: what was compared may change before the function ends."""
     place = label(caller.f_code.co_filename, caller.f_lineno)
-    return Assertion(place, bool(seen == expected), shown(expected), shown(seen), message)
+    return Assertion(place, bool(seen == expected), written(expected), written(seen), message)
 
 
 def of_failure(problem: AssertionError) -> Assertion | None:
@@ -41,11 +55,8 @@ def of_failure(problem: AssertionError) -> Assertion | None:
     expected, seen = getattr(problem, "expected", MISSING), getattr(problem, "seen", MISSING)
     if seen is MISSING:
         return None
-    trace = problem.__traceback__
-    while trace is not None and trace.tb_next is not None and not _is_ours(trace.tb_next.tb_frame):
-        trace = trace.tb_next
-    place = "fail" if trace is None else label(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-    return Assertion(place, False, None if expected is MISSING else shown(expected), shown(seen), str(problem))
+    place = _place(problem)
+    return Assertion(place, False, None if expected is MISSING else written(expected), written(seen), str(problem))
 
 
 @contextmanager
@@ -56,11 +67,7 @@ def soft(assertions: list[Assertion], message: str) -> Iterator[None]:
     except AssertionError as problem:
         found = of_failure(problem)
         if found is None:
-            trace = problem.__traceback__
-            while trace is not None and trace.tb_next is not None:
-                trace = trace.tb_next
-            place = "soft" if trace is None else label(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-            found = Assertion(place, False, None, None, str(problem))
+            found = Assertion(_place(problem), False, None, None, str(problem))
         assertions.append(found._replace(message=f"{message}: {found.message}" if message else found.message))
 
 
@@ -92,5 +99,11 @@ class raises(Generic[E]):
         return " or ".join(kind.__name__ for kind in kinds)
 
 
-def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == "rfx"
+def _place(problem: BaseException) -> str:
+    """Find the last line of the author's that an exception came through."""
+    place, trace = "", problem.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] != "rfx":
+            place = label(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        trace = trace.tb_next
+    return place

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 from rfx._errors import UnsupportedTypeError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rfx._shapes import Shape
 
 Scope = Literal["job", "process", "run"]

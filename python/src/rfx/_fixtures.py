@@ -93,8 +93,9 @@ class Process:
 class Fixtures:
     """The fixtures of one attempt."""
 
-    def __init__(self, ctx: Context, process: Process) -> None:
+    def __init__(self, ctx: Context, process: Process, pool: str) -> None:
         self._ctx = ctx
+        self._pool = pool
         self._process = process
         self._made: dict[Fixture, object] = {}
         self._open: list[Open] = []
@@ -131,7 +132,8 @@ class Fixtures:
 
     def _of_run(self, fixture: Fixture) -> Steps[object]:
         # Read back from JSON by its maker too, so that it is the same for everybody.
-        value = yield from self._ctx.state.creating(f"fixture.{fixture.name}", lambda: self.start(fixture, self._open))
+        key = f"fixture.{self._pool}.{fixture.call.__module__}.{fixture.name}"
+        value = yield from self._ctx.state.creating(key, lambda: self.start(fixture, self._open))
         assert fixture.shape is not None
         return _bound(fixture, value)
 

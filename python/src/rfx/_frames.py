@@ -55,6 +55,8 @@ class Connection:
         """Whether the worker wants the calls back that wait."""
         self.on_stop: Callable[[int], None] = _wake_main_thread
         """Called by whoever reads that a call is to be stopped."""
+        self.on_ping: Callable[[], None] = self.pong
+        """Called by whoever reads that the worker wants to know whether anything moves here."""
         self.shield: AbstractContextManager[None] = nullcontext()
         """Puts the soft timeout off: bytes that were received must not get lost in its exception."""
         self.reader: threading.Thread | None = None
@@ -145,6 +147,10 @@ class Connection:
             except OSError:  # EPIPE, ECONNRESET, or EBADF in a forked child
                 raise PeerGone from None
 
+    def pong(self) -> None:
+        """Say that something moves here."""
+        self.send({"type": "pong"})
+
     def close(self) -> None:
         """Close this process's end, as a forked child must."""
         self._peer.close()
@@ -187,6 +193,8 @@ class Connection:
         elif kind == "stop":
             self.stops.add(frame.header["id"])
             self.on_stop(frame.header["id"])
+        elif kind == "ping":
+            self.on_ping()
         elif kind == "recall":
             self.recalled = True
         else:

@@ -55,6 +55,8 @@ class Function:
     ) -> None:
         import inspect  # slow to import, and needed by pools only
 
+        if not callable(call) or not hasattr(call, "__name__"):
+            raise TypeError(f"{call!r} is not a function; decorate a `def`")
         self.call = call
         self.module = call.__module__
         self.name = _options.name(f"{self.module}.{call.__name__}" if name is None else name)
@@ -70,6 +72,8 @@ class Function:
         self.examples = _options.examples(examples)
         self.shared: Mapping[str, Fixture] = {}
         """The fixtures that every function of its pool sees."""
+        self.pool = ""
+        """The name of its pool, once it is loaded."""
         self.line = line_of(call)
         self.doc = inspect.getdoc(call) or ""
         self.is_async = inspect.iscoroutinefunction(call)

@@ -71,7 +71,7 @@ class Pydantic(Shape):
     def schema(self, definitions: Definitions) -> Schema:
         mode = "serialization" if definitions.of_output else "validation"
         made: Schema = self._adapter.json_schema(mode=mode, by_alias=True)
-        return _named(self, made, definitions)
+        return _named(made, definitions)
 
 
 class Msgspec(Shape):
@@ -94,15 +94,16 @@ class Msgspec(Shape):
 
     def schema(self, definitions: Definitions) -> Schema:
         (made,), parts = self._msgspec.json.schema_components([self._hint], ref_template="#/$defs/{name}")
-        return _named(self, {**made, "$defs": parts}, definitions)
+        return _named({**made, "$defs": parts}, definitions)
 
 
-def _named(shape: Shape, made: Schema, definitions: Definitions) -> Schema:
+def _named(made: Schema, definitions: Definitions) -> Schema:
     """Refer to a schema that others made, with the parts that it brings along."""
-    if "$ref" not in made and "title" in made:
-        title = made["title"]
-        return definitions.refer(shape, title if title.isidentifier() else "Model", lambda: definitions.adopt(made))
-    return definitions.adopt(made)
+    parts, own = made.get("$defs", {}), {key: value for key, value in made.items() if key != "$defs"}
+    title = own.get("title", "")
+    if "$ref" in own or not title.isidentifier() or title in parts:
+        return definitions.adopt(made)
+    return definitions.adopt({"$ref": f"#/$defs/{title}", "$defs": {**parts, title: own}})
 
 
 def _said(error: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def secrets(names: Iterable[str]) -> tuple[str, ...]:
 
 def timeout(seconds: object) -> float | None:
     """Check a timeout."""
-    if seconds is None or (_is_number(seconds) and seconds > 0):
+    if seconds is None or (_is_number(seconds) and 0 < seconds < float("inf")):
         return seconds
     raise ValueError(f"the timeout is {seconds!r}; give seconds above 0")
 
@@ -105,9 +105,9 @@ def examples(values: Iterable[Mapping[str, object]]) -> tuple[dict[str, Json], .
         if not isinstance(value, Mapping):
             raise ValueError(f"example {number} is {value!r}; give a dict of parameters")
         try:
-            written.append(plain(dict(value), (None, f"example {number}")))
+            written.append(plain(dict(value), (None, "input")))
         except OutputError as problem:
-            raise ValueError(str(problem)) from None
+            raise ValueError(f"example {number}: {problem}") from None
     return tuple(written)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from rfx._context import Context
+from rfx._diff import difference, shorten
 from rfx._errors import MAX_BODY, MISSING, CallFailed, FixtureError, OutputError, Skipped, TimedOut
 from rfx._expect import Assertion, of_failure
 from rfx._link import AskError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["passed", "failed", "error", "skipped"]
 
-_MAX_TEXT: Final = 64 << 10
 _AS_CALLED: Final[dict[str, Kind]] = {"failed": "failed", "skipped": "skipped"}
 _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is slow to import
 _NOT_THE_AUTHORS: Final = (_HERE, "<frozen importlib", *importlib.__path__)
@@ -87,8 +87,6 @@ def refused(problem: Exception) -> Outcome:
 
 def with_late(outcome: Outcome, late: Sequence[Late]) -> Outcome:
     """Add what went wrong while fixtures were finished: an error where all was well, a note where it was not."""
-    if not late:
-        return outcome
     text = "\n".join(map(str, late))
     error = outcome.error
     if outcome.kind in ("passed", "skipped") or error is None:
@@ -99,28 +97,13 @@ def with_late(outcome: Outcome, late: Sequence[Late]) -> Outcome:
     return outcome._replace(error=error._replace(message=f"{error.message}\nbesides, {text}"))
 
 
-def difference(expected: object, seen: object) -> str:
-    """Compare two JSON values line by line, as a unified diff."""
-    import difflib  # only needed for a failure, and slow to import
-
-    as_text = isinstance(expected, str) and isinstance(seen, str) and "\n" in expected + seen
-    before, after = (_lines(side, as_text) for side in (expected, seen))
-    lines = difflib.unified_diff(before, after, "expected", "seen", lineterm="")
-    return _shorten("\n".join(lines))
-
-
-def _lines(value: Json, as_text: bool) -> list[str]:
-    text = value if as_text else json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    return text.splitlines()
-
-
 def cut_traceback(problem: BaseException) -> str:
     """Format an exception with the frames of its author only, not those of rfx around them."""
     import traceback
 
     report = traceback.TracebackException.from_exception(problem)
     _cut(report, set())
-    return _shorten("".join(report.format()))
+    return shorten("".join(report.format()))
 
 
 def _cut(report: TracebackException | None, seen: set[int]) -> None:
@@ -153,7 +136,7 @@ def _of_assertions(broken: list[Assertion], count: int) -> Error:
     lines = [f"{len(broken)} of {count} expectations did not hold"]
     lines += [f"{one.label}: {one.message or 'seen is not what was expected'}" for one in broken]
     diffs = [f"{one.label}\n{difference(one.expected, one.seen)}" for one in broken]
-    return Error("Failed", _shorten("\n".join(lines)), None, _shorten("\n".join(diffs)))
+    return Error("Failed", shorten("\n".join(lines)), None, shorten("\n".join(diffs)))
 
 
 def _message(problem: BaseException) -> str:
@@ -164,7 +147,7 @@ def _message(problem: BaseException) -> str:
         return f"<{type(problem).__name__} that cannot be printed>"
     if not text and type(problem) is AssertionError:
         text = _source_line(problem)
-    return _shorten(text)
+    return shorten(text)
 
 
 def _source_line(problem: BaseException) -> str:
@@ -174,11 +157,3 @@ def _source_line(problem: BaseException) -> str:
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     return linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip() if last else ""
-
-
-def _shorten(text: str) -> str:
-    """Keep the start and the end of a long text."""
-    if len(text) <= _MAX_TEXT:
-        return text
-    half = _MAX_TEXT // 2
-    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

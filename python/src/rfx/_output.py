@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from rfx._errors import OutputError
-from rfx._models import plain_of
 from rfx._problem import Path, depth, render, root
 
 Json: TypeAlias = Any
@@ -79,6 +78,8 @@ def _converted(value: object, at: Path) -> Json:
         _check_depth(at)
         # Sorted, so that the same set is always the same output.
         return sorted((plain(item, at) for item in value), key=_encode)
+    from rfx._models import plain_of  # not needed by those who return dicts and lists
+
     if (model := plain_of(value)) is not None:
         return plain(model[0], at)
     if hasattr(type(value), "__dataclass_fields__"):

@@ -102,6 +102,7 @@ def _load_module(pool: Pool, directory: Path, name: str, path: Path, shared: Map
         pool.broken.append(Broken(name, file, refusal.line, text))
     for function in functions:
         function.shared = shared
+        function.pool = pool.manifest.name
         try:
             _check_examples(function)
         except Exception as problem:  # reading hints runs the author's code

@@ -118,7 +118,7 @@ class _Check:
         if isinstance(node, ast.Constant):
             return node
         name = _name(len(self._texts))
-        self._texts.append(_text(self._lines, node))
+        self._texts.append(node.target.id if isinstance(node, ast.NamedExpr) else _text(self._lines, node))
         return ast.copy_location(ast.NamedExpr(ast.Name(name, ast.Store()), self._inside(node)), node)
 
     def _inside(self, node: ast.expr) -> ast.expr:

@@ -34,17 +34,23 @@ class Definitions:
 
     def adopt(self, schema: Schema) -> Schema:
         """Take over the definitions that a foreign schema brings along, under names that are free here."""
-        own = {key: value for key, value in schema.items() if key != "$defs"}
         parts: dict[str, Schema] = schema.get("$defs", {})
-        names = {}
-        for name, part in parts.items():
-            names[name] = name if self._foreign.get(name) == part else self._free_name(name)
-            self.schemas.setdefault(names[name], {})
+        names = self._names_for(parts)
         for name, part in parts.items():
             self._foreign[names[name]] = part
             self.schemas[names[name]] = _renamed(part, names)
-        adopted: Schema = _renamed(own, names)
+        adopted: Schema = _renamed({key: value for key, value in schema.items() if key != "$defs"}, names)
         return adopted
+
+    def _names_for(self, parts: dict[str, Schema]) -> dict[str, str]:
+        """Name definitions that refer to each other: as they are named, else all of them with a number."""
+        for number in range(1, len(self.schemas) + 2):
+            names = {name: f"{name}{number}" if number > 1 else name for name in parts}
+            if all(self._foreign.get(names[name], part) == part for name, part in parts.items()) and not any(
+                name in self.schemas and name not in self._foreign for name in names.values()
+            ):
+                break
+        return names
 
     def _free_name(self, title: str) -> str:
         name, number = title, 1

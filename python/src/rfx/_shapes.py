@@ -231,6 +231,8 @@ class Object(Shape):
         self.build = build
         self.description: str | None = None
         self.fields: dict[str, Field] = {}
+        self.elsewhere: dict[str, str] = {}
+        """Names that are no part of it, and why."""
         self.extra: Shape | None = None
         """The shape of values under other names; None refuses them."""
 
@@ -254,7 +256,9 @@ class Object(Shape):
         for name, item in value.items():
             if name in self.fields:
                 continue
-            if self.extra is None:
+            if name in self.elsewhere:
+                problems.append(Problem((at, name), self.elsewhere[name]))
+            elif self.extra is None:
                 problems.append(Problem((at, name), unexpected(name, list(self.fields), value)))
             else:
                 bound[name] = self.extra.bind(item, (at, name), problems)

@@ -103,6 +103,8 @@ class Shared:
         sys.stdout, sys.stderr = Sorted(sys.stdout), Sorted(sys.stderr)
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
+        # From the loop, since that is what must move for calls to get on.
+        self._connection.on_ping = lambda: _soon(loop, self._connection.pong)
         self._connection.on_stop = lambda call: _soon(loop, self._stop, call)
 
         def read() -> None:

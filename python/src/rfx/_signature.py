@@ -65,6 +65,10 @@ def compile_signature(call: Callable[..., object], shared: Mapping[str, Fixture]
         elif (fixture := fixture_of(parameter, call, shared)) is not None:
             fixture.resolve(shared)
             fixtures[parameter.name] = fixture
+            takes.elsewhere[parameter.name] = (
+                f"it comes from the fixture {fixture.name} here, and is no input; "
+                "to take it as input, give the parameter another name or a default"
+            )
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
             takes.extra = _shape(reader, hint, parameter.name)
         elif parameter.kind in _TAKEN_BY_NAME:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 from rfx._drive import Steps, drive, drive_async
+from rfx._errors import OutputError
 from rfx._link import AskError, Link
 from rfx._output import Json, encode
 
@@ -113,7 +114,7 @@ class State:
             yield wait
             wait = min(2 * wait, _LONGEST_WAIT)
         try:
-            body = encode((yield from make()), (None, key))
+            body = _body(key, (yield from make()))
         except BaseException:
             self._give_up(key, claim)
             raise
@@ -150,4 +151,7 @@ def is_claim(value: Json) -> bool:
 
 
 def _body(key: str, value: object) -> bytes:
-    return encode(value, (None, key))
+    try:
+        return encode(value, (None, "value"))
+    except OutputError as problem:
+        raise OutputError(f"the state {key}: {problem}") from None

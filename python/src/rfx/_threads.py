@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeAlias, TypeVar
 
 from rfx._drive import as_coroutine, in_thread
@@ -16,39 +17,51 @@ T = TypeVar("T")
 Wait: TypeAlias = Callable[[Awaitable[Any]], Any]
 
 
-async def stoppable(call: Callable[[Wait], T]) -> T:
-    """Run something in a thread; it gets a function that awaits in this loop. Cancelled, it gets `TimedOut`."""
-    loop = asyncio.get_running_loop()
-
-    def wait(awaitable: Awaitable[Any]) -> object:
-        return asyncio.run_coroutine_threadsafe(as_coroutine(awaitable), loop).result()
-
-    thread = _Thread()
-    running = asyncio.ensure_future(in_thread(lambda: thread.run(lambda: call(wait))))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        thread.stop()
-        return await running
-
-
-class _Thread:
-    """Knows whether the thread is still about its call, so that a stop never hits what comes after."""
+class Stoppable:
+    """Runs something in a thread of its own."""
 
     def __init__(self) -> None:
+        self.stopped = False
+        self._loop = asyncio.get_running_loop()
+        # Whether the thread is still about its call: a stop must never hit what comes after.
         self._lock = threading.Lock()
         self._ident: int | None = None
+        self._awaited: Future[Any] | None = None
 
-    def run(self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[Wait], T]) -> T:
+        """Run something that gets a function to await with, in this loop. Cancelled, it gets `TimedOut`."""
+        running = asyncio.ensure_future(in_thread(lambda: self._guarded(call)))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._stop()
+            return await running
+
+    def _guarded(self, call: Callable[[Wait], T]) -> T:
         with self._lock:
             self._ident = threading.get_ident()
         try:
-            return call()
+            return call(self._wait)
         finally:
             with self._lock:
                 self._ident = None
 
-    def stop(self) -> None:
+    def _wait(self, awaitable: Awaitable[Any]) -> object:
+        self._awaited = asyncio.run_coroutine_threadsafe(as_coroutine(awaitable), self._loop)
+        try:
+            return self._awaited.result()
+        except CancelledError:
+            if self.stopped:
+                raise TimedOut("the time of the attempt is over") from None
+            raise
+        finally:
+            self._awaited = None
+
+    def _stop(self) -> None:
+        self.stopped = True
+        awaited = self._awaited
+        if awaited is not None and awaited.cancel():
+            return  # no exception gets into a thread that waits for it
         with self._lock:
             if self._ident is not None:
                 ident, problem = ctypes.c_ulong(self._ident), ctypes.py_object(TimedOut)

@@ -10,6 +10,7 @@ Invariant: single-threaded, and no thread is ever started here: only so a fork i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -26,6 +27,9 @@ from rfx import _linux
 from rfx._frames import LENGTHS, FrameError
 from rfx._output import dump
 
+FIRST_OWN_FD: Final = 800
+"""High, so that functions which close what may be open up to a few hundred leave it alone; below the usual 1,024."""
+
 _SWEEPS: Final = 200
 """Rounds of killing what a runner left behind. What is killed may just have forked."""
 
@@ -39,7 +43,7 @@ def unsafe() -> str | None:
         _fork_once()  # libraries such as OpenBLAS stop their threads before a fork, and start them again
         if (left := _linux.thread_count()) > 1:
             return f"a library that it imports runs {left - 1} threads of its own, which a forked process would lack"
-    if sockets := [fd for fd in _linux.open_sockets() if not _is_ours(fd)]:
+    if sockets := [fd for fd in _linux.open_sockets() if fd < FIRST_OWN_FD]:
         return f"importing it opened {len(sockets)} sockets, which all runners would share"
     return None
 
@@ -108,7 +112,9 @@ class Zygote:
         self._control.close()
         os.close(self._wake)
         os.close(self._woken)
-        peer, output = fds
+        output = fds[1]
+        peer = fcntl.fcntl(fds[0], fcntl.F_DUPFD_CLOEXEC, FIRST_OWN_FD)
+        os.close(fds[0])
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
@@ -202,12 +208,6 @@ def _noted(_signal: int, _frame: object) -> None:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(OSError):
         os.killpg(group, signal.SIGKILL)
-
-
-def _is_ours(fd: int) -> bool:
-    from rfx.runner import FIRST_OWN_FD
-
-    return fd >= FIRST_OWN_FD
 
 
 def _fork_once() -> None:

@@ -22,10 +22,9 @@ from rfx._errors import PoolError
 from rfx._frames import Connection, FrameError, PeerGone
 from rfx._pool import Entry, Pool, load
 from rfx._serve import Serial, flush
-from rfx._zygote import Zygote, unsafe
+from rfx._zygote import FIRST_OWN_FD, Zygote, unsafe
 
 PROTOCOL: Final = 2
-FIRST_OWN_FD: Final = 100
 _MODES: Final = ("--zygote", "--runner", "--shared")
 
 

@@ -34,8 +34,10 @@ pub struct Request {
     pub header: Vec<u8>,
     /// Its input.
     pub input: Bytes,
-    /// When it must have ended.
-    pub deadline: Instant,
+    /// How long it may take from its begin.
+    pub timeout: Duration,
+    /// When it must have ended in any case: its run's deadline.
+    pub last: Instant,
     /// Cancelled when its run is.
     pub cancel: CancellationToken,
     /// What the function asks for goes there.
@@ -51,12 +53,10 @@ impl Request {
             self.end(OutcomeKind::Cancelled, Failure::new(kind::CANCELLED, "the run was cancelled"));
             return None;
         }
-        if Instant::now() >= self.deadline {
+        if Instant::now() >= self.last {
             // The function never began: that is ours, not the test's.
-            self.end(
-                OutcomeKind::Lost,
-                Failure::new(kind::TIMED_OUT, "no runner was free within the timeout"),
-            );
+            let message = "the run's deadline passed before a runner was free";
+            self.end(OutcomeKind::Lost, Failure::new(kind::DEADLINE, message));
             return None;
         }
         Some(self)

@@ -51,6 +51,8 @@ pub enum Said {
         /// How far it is.
         message: String,
     },
+    /// The process is alive.
+    Pong {},
     /// A call is alive.
     Beat {
         /// Which call.
@@ -165,7 +167,8 @@ pub struct SaidAssertion {
     pub message: Option<String>,
 }
 
-/// What the worker asks for; the body is the input. It has no id yet: see [`Call::frame`].
+/// What the worker asks for; the body is the input. Its id and its deadline are known only when it is
+/// sent: see [`put_call`].
 #[derive(Debug, Clone, Serialize)]
 pub struct Call<'a> {
     /// Always `call`.
@@ -191,7 +194,8 @@ pub struct Call<'a> {
     pub queue: &'a str,
     /// In what process it is executed.
     pub isolation: Isolation,
-    /// When it must have ended, in seconds since 1970.
+    /// When it must have ended, in seconds since 1970, if it begins now.
+    #[serde(skip)]
     pub deadline: f64,
     /// The system under test.
     pub target: &'a BTreeMap<String, String>,
@@ -210,9 +214,10 @@ impl Call<'_> {
     }
 }
 
-/// Adds the frame of a call: a header as [`Call::header`] makes it, under an id.
-pub fn put_call(to: &mut Vec<u8>, id: u64, header: &[u8], body: &[u8]) {
-    let id = format!("{{\"id\":{id},");
+/// Adds the frame of a call: a header as [`Call::header`] makes it, under an id, with the time when it
+/// must have ended, in seconds since 1970.
+pub fn put_call(to: &mut Vec<u8>, id: u64, deadline: f64, header: &[u8], body: &[u8]) {
+    let id = format!("{{\"id\":{id},\"deadline\":{deadline:.6},");
     let rest = header.get(1..).unwrap_or_default();
     put_lengths(to, id.len() + rest.len(), body.len());
     to.extend_from_slice(id.as_bytes());

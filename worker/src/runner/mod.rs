@@ -16,6 +16,7 @@ mod stop;
 mod zygote;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rfx_schemas::outcome::{Failure, kind};
@@ -27,12 +28,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Ending;
 use crate::desk::Desk;
+use crate::manifest;
 use crate::sweep::Mark;
 use crew::{Crew, Request};
 use frames::Call;
 use hello::Hello;
-pub use process::{Recipe, StartError};
+pub use process::{Recipe, StartError, sweep_aside};
 use source::Source;
+
+/// Calls after which a runner is replaced, unless its pool says otherwise.
+const MAX_JOBS: u64 = 1_000;
+/// Bytes by which the memory of a runner may grow before it is replaced.
+const GROWTH: u64 = 256 << 20;
 
 /// What a runner may use, and when it is worn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +52,11 @@ pub struct Limits {
     pub growth: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_jobs: 1_000, memory: None, growth: 256 << 20 }
+impl Limits {
+    /// Those that a pool's manifest asks for.
+    pub fn of(manifest: &manifest::Limits) -> Self {
+        let manifest::Limits { max_jobs, memory } = *manifest;
+        Self { max_jobs: max_jobs.unwrap_or(MAX_JOBS), memory, growth: GROWTH }
     }
 }
 
@@ -81,12 +90,13 @@ impl Pool {
         self.warm.warm_up();
     }
 
-    /// Runs one call to its end, whatever that is.
+    /// Runs one call to its end, whatever that is: at most for as long as its timeout says, from its
+    /// begin, and in any case until the run's deadline.
     pub async fn call(
         &self,
         call: &Call<'_>,
         input: Bytes,
-        deadline: Instant,
+        (timeout, last): (Duration, Instant),
         cancel: CancellationToken,
         desk: Arc<Desk>,
     ) -> Ending {
@@ -100,7 +110,7 @@ impl Pool {
             Isolation::Shared => &self.shared,
         };
         let (answer, ending) = oneshot::channel();
-        crew.submit(Request { header, input, deadline, cancel, desk, answer });
+        crew.submit(Request { header, input, timeout, last, cancel, desk, answer });
         ending.await.unwrap_or_else(|_| {
             let message = "the worker ended before the function did";
             Ending::failed(OutcomeKind::Lost, Failure::new(kind::CRASHED, message))

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::frames::{PROTOCOL, Said};
 use super::hello::Hello;
 use super::line::Line;
+use crate::child::signal_name;
 use crate::sweep::{MARK, Mark, sweep};
 
 /// How long a pool may take to import.
@@ -28,6 +29,8 @@ pub struct Recipe {
     pub sdk: PathBuf,
     /// The pool's folder.
     pub pool: PathBuf,
+    /// The folder of its own environment's programs, first in `PATH`.
+    pub bin: Option<PathBuf>,
 }
 
 /// Why there is no runner.
@@ -82,32 +85,14 @@ impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Code(code) => write!(f, "ended with exit code {code}"),
-            Self::Signal(signal) => match Signal::from_named_raw(*signal) {
-                Some(named) => write!(f, "was ended by signal {signal} ({})", name_of(named)),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "was ended by signal {signal} ({name})"),
                 None => write!(f, "was ended by signal {signal}"),
             },
             Self::Orphaned => f.write_str("ended with its zygote, which something else has ended"),
             Self::Unknown(why) => write!(f, "ended: {why}"),
         }
     }
-}
-
-/// Names of the signals that end processes of functions in practice.
-fn name_of(signal: Signal) -> String {
-    let known = [
-        (Signal::SEGV, "SIGSEGV"),
-        (Signal::KILL, "SIGKILL"),
-        (Signal::ABORT, "SIGABRT"),
-        (Signal::BUS, "SIGBUS"),
-        (Signal::FPE, "SIGFPE"),
-        (Signal::ILL, "SIGILL"),
-        (Signal::TERM, "SIGTERM"),
-        (Signal::INT, "SIGINT"),
-        (Signal::HUP, "SIGHUP"),
-        (Signal::PIPE, "SIGPIPE"),
-    ];
-    let found = known.iter().find(|(other, _)| *other == signal);
-    found.map_or_else(|| format!("{signal:?}"), |(_, name)| (*name).to_owned())
 }
 
 impl From<std::io::Result<ExitStatus>> for Exit {
@@ -196,8 +181,8 @@ impl Drop for Process {
     }
 }
 
-/// Reading `/proc` takes milliseconds: not on a thread that serves others.
-fn sweep_aside(mark: Mark) {
+/// Ends what carries the mark. Reading `/proc` takes milliseconds: not on a thread that serves others.
+pub fn sweep_aside(mark: Mark) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || sweep(&mark))),
         Err(_) => drop(sweep(&mark)),
@@ -234,6 +219,9 @@ pub async fn start(recipe: &Recipe, mode: &str, mark: &Mark) -> Result<Started, 
     // Settings may hold passwords; functions have no use for them.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RFX_")) {
         command.env_remove(name);
+    }
+    if let Some(bin) = &recipe.bin {
+        command.env("PATH", crate::child::path_with(bin));
     }
     command.env(MARK, mark.as_str());
     let mut child = command.spawn().map_err(python)?;

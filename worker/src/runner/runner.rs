@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rfx_schemas::rules::Isolation;
+use rfx_schemas::stamp::Stamp;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -22,6 +23,7 @@ use super::frames::{Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
+use crate::attempt::seconds;
 
 /// How long a function has for its finalizers after it was asked to stop.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -45,6 +47,8 @@ pub struct Runner {
     base: u64,
     /// Whether it takes calls.
     fit: bool,
+    /// Whether a shared process is alive, as far as it was asked.
+    pub(super) pulse: Pulse,
     /// Whether the crew counts it as one with a call.
     busy: bool,
 }
@@ -55,9 +59,22 @@ pub(super) struct Call {
     pub(super) request: Request,
     /// When it began, as far as can be told: when the one before it ended.
     pub(super) begun: Instant,
+    /// When it is to be stopped.
+    pub(super) deadline: Instant,
     pub(super) stopped: Option<(Stopped, Instant)>,
     /// Whether those behind it were asked for.
     pub(super) recalled: bool,
+}
+
+/// Whether a process is alive, as far as it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pulse {
+    /// It was not asked.
+    Unknown,
+    /// It was asked then, and has not answered.
+    Asked(Instant),
+    /// It answered then.
+    Felt(Instant),
 }
 
 enum Event {
@@ -74,7 +91,19 @@ impl Runner {
     pub fn new(crew: Arc<Crew>, process: Process, line: Line) -> Self {
         let asks = FuturesUnordered::new();
         let calls = VecDeque::new();
-        Self { crew, process, line, calls, asks, last_id: 0, done: 0, base: 0, fit: true, busy: false }
+        Self {
+            crew,
+            process,
+            line,
+            calls,
+            asks,
+            last_id: 0,
+            done: 0,
+            base: 0,
+            fit: true,
+            busy: false,
+            pulse: Pulse::Unknown,
+        }
     }
 
     /// Executes calls until it is worn, broken, or the pool is closed.
@@ -116,11 +145,14 @@ impl Runner {
         let mut out = Vec::new();
         for request in taken {
             self.last_id += 1;
-            put_call(&mut out, self.last_id, &request.header, &request.input);
+            let deadline = (now + request.timeout).min(request.last);
+            let stamp = seconds(Stamp::now().after(deadline - now));
+            put_call(&mut out, self.last_id, stamp, &request.header, &request.input);
             self.calls.push_back(Call {
                 id: self.last_id,
                 request,
                 begun: now,
+                deadline,
                 stopped: None,
                 recalled: false,
             });
@@ -171,7 +203,7 @@ impl Runner {
         let front = self.calls.front()?;
         let mut wake = match &front.stopped {
             Some((_, since)) => *since + GRACE,
-            None => front.request.deadline,
+            None => front.deadline,
         };
         if self.calls.len() > 1 && !front.recalled && !self.is_shared() {
             wake = wake.min(front.begun + STUCK);
@@ -194,6 +226,7 @@ impl Runner {
                 self.write(&json!({"type": "reply", "ask": ask}), b"").await;
             }
             Said::Progress { id, message } => self.with(id, |call| call.request.desk.progress(Some(message))),
+            Said::Pong {} => self.pulse = Pulse::Felt(Instant::now()),
             Said::Beat { id } => self.with(id, |call| call.request.desk.progress(None)),
             Said::Span(span) => self.with(span.id, |call| call.request.desk.span(&span)),
             Said::Returned { ids } => {

@@ -9,18 +9,46 @@ use tokio::time::{Instant, timeout};
 
 use super::ending::{self, Stopped};
 use super::process::Exit;
-use super::runner::{GRACE, Runner, STUCK};
+use super::runner::{Call, GRACE, Pulse, Runner, STUCK};
+
+/// How long a shared process that moves may take to say so.
+const PULSE: Duration = Duration::from_secs(1);
+
+impl Call {
+    /// Whether something has to be done about it.
+    fn is_due(&self, now: Instant) -> bool {
+        match self.stopped {
+            None => now >= self.deadline || self.request.cancel.is_cancelled(),
+            Some((_, since)) => now >= since + GRACE,
+        }
+    }
+}
 
 impl Runner {
     /// Stops what has to be stopped.
     pub(super) async fn look(&mut self) -> ControlFlow<()> {
         let now = Instant::now();
+        if self.is_shared() && self.calls.iter().any(|call| call.is_due(now)) {
+            match self.pulse {
+                Pulse::Felt(at) if now - at < PULSE => {}
+                Pulse::Asked(at) if now - at < PULSE => return ControlFlow::Continue(()),
+                Pulse::Asked(_) => {
+                    self.froze().await;
+                    return ControlFlow::Break(());
+                }
+                Pulse::Unknown | Pulse::Felt(_) => {
+                    self.pulse = Pulse::Asked(now);
+                    self.write(&json!({"type": "ping"}), b"").await;
+                    return ControlFlow::Continue(());
+                }
+            }
+        }
         let running = if self.is_shared() { self.calls.len() } else { self.calls.len().min(1) };
         for at in 0..running {
             let Some(call) = self.calls.get_mut(at) else { break };
             match &call.stopped {
                 None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled).await,
-                None if now >= call.request.deadline => self.stop(at, Stopped::TimedOut).await,
+                None if now >= call.deadline => self.stop(at, Stopped::TimedOut).await,
                 Some((_, since)) if now >= *since + GRACE => {
                     if self.is_shared() {
                         self.abandon(at);
@@ -88,6 +116,14 @@ impl Runner {
             call.request.finish(ending);
         }
         self.leave();
+    }
+
+    /// Nothing moves in a shared process any more: one of its calls keeps the interpreter to itself. Which
+    /// one shows when each is executed alone, with all of its time.
+    async fn froze(&mut self) {
+        self.process.kill().await;
+        self.hand_over();
+        self.crew.source.sweep().await;
     }
 
     async fn out_of_memory(&mut self, used: u64, limit: u64) {
