@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rfx_config::process::{Failure, print};
 use rfx_schemas::replay::Replay;
 use rfx_schemas::rules::Isolation;
@@ -51,9 +52,9 @@ pub async fn run(
         traceparent: TraceContext::of_run(replay.run, None).to_string(),
         key: replay.key.as_deref(),
     };
-    let input = replay.input.to_string();
+    let input = Bytes::from(replay.input.to_string());
     let (end, never) = (Instant::now() + FOREVER, CancellationToken::new());
-    let Ran { ending, artifacts, folder } = program.call(&call, input.as_bytes(), end, &never).await;
+    let Ran { ending, artifacts, folder } = program.call(&call, &input, end, &never).await;
     print(&ending.tail)?;
     for artifact in artifacts {
         let to = replay.artifacts.join(artifact.file_name().unwrap_or_default());
