@@ -8,6 +8,7 @@ mod run;
 mod runs;
 mod scaffold;
 mod schema;
+mod step;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -56,6 +57,7 @@ pub async fn dispatch(desk: Desk, command: Command) -> Result<u8, Failure> {
         Command::Call(args) => call::call(desk, args).await,
         Command::Init { folder } => scaffold::init(&folder),
         Command::New { what } => scaffold::new(&what),
+        Command::Step(args) => step::step(desk, args).await,
         Command::Schema => schema::show(),
         Command::Serve => run::serve(desk).await,
     }
