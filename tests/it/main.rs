@@ -16,6 +16,7 @@ mod functions;
 mod native;
 mod own_worker;
 mod plan;
+mod reload;
 mod roles;
 mod scaffold;
 mod services;

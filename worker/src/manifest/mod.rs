@@ -7,7 +7,7 @@ mod function;
 mod reader;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rfx_flow::diagnostic::{Problem, Problems, Source};
 use rfx_schemas::rules::Isolation;
@@ -99,6 +99,20 @@ pub fn read(folder: &Path) -> Result<Manifest, Problems> {
             Err(Problems::one(problem.help(r#"write it with the line name = "my-pool""#)))
         }
     }
+}
+
+/// Files that a manifest may name, whether they are there or not: all its texts that could be paths. What is
+/// wrong with the manifest makes no difference, so that mending one of them is noticed.
+pub fn named(folder: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let mut texts = Vec::new();
+    reader::texts_in(table.get_ref(), &mut texts);
+    let path = |text: String| {
+        let path = Path::new(&text);
+        folder.join(path.strip_prefix(".").unwrap_or(path))
+    };
+    texts.into_iter().filter(|text| !text.is_empty() && text.len() < 256).map(path).collect()
 }
 
 /// Reads a manifest's text. Files that it names are relative to the folder.
