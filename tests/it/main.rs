@@ -12,6 +12,7 @@ mod environments;
 mod executables;
 mod faults;
 mod flow;
+mod foreign_runner;
 mod functions;
 mod native;
 mod own_worker;

@@ -183,8 +183,7 @@ async fn what_is_broken_is_shown_and_mended() {
         "t.both",
     )
     .await;
-    world
-        .file("use.yaml", "flow: use\nsteps:\n  a: { uses: t.both, expect: output.said == 'two' }\n");
+    world.file("use.yaml", "flow: use\nsteps:\n  a: { uses: t.both, expect: output.said == 'two' }\n");
     let ran = world.publish(["run", "use.yaml"]).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(worker.output().matches("cannot be opened again").count(), 2, "{}", worker.output());

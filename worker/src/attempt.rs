@@ -190,7 +190,7 @@ async fn call(attempt: Attempt<'_>, served: &Served, input: Bytes, secrets: &Sec
             native.run(context, input).await
         }
         Kind::Pool { pool, isolation } => {
-            let call = call(message.isolation.unwrap_or(*isolation));
+            let call = call(pool.pool().isolation(message.isolation.unwrap_or(*isolation)));
             let (desk, limits) = (desk(), (message.timeout, last));
             let calling = pool.pool().call(&call, input, limits, cancel.clone(), Arc::clone(&desk));
             let ending = Box::pin(calling).await;

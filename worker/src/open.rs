@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rfx_config::settings;
+use rfx_flow::diagnostic::{Problem, Problems};
 use rfx_schemas::name::{Function, Group, Queue};
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
 use rfx_schemas::stamp::Stamp;
@@ -14,8 +15,8 @@ use crate::environment::{Environment, Environments, Held};
 use crate::executable::{self, Executable};
 use crate::manifest::{Declared, FILE, Manifest};
 use crate::pools::{self, PoolError, Ready};
-use crate::runner::hello::{BrokenInfo, FunctionInfo, Hello, RetryInfo};
-use crate::runner::{Limits, Pool, Recipe};
+use crate::runner::hello::{FunctionInfo, Hello, RetryInfo, place};
+use crate::runner::{Limits, PATIENCE, Pool, Program, Recipe};
 use crate::served::{Kind, Served};
 use crate::sweep::Mark;
 
@@ -151,19 +152,17 @@ impl Opener {
         part.records.extend(flows);
         part.broken.extend(wrong);
         let executables = manifest.functions.len();
-        let mut lent = None;
-        let mut processes = None;
-        if let Some(Environment { python, bin, held }) = environment {
-            let recipe = Recipe { python, sdk: self.sdk.clone(), pool: folder.clone(), bin };
-            let limits = Limits::of(&manifest.limits);
-            let (pool, hello) = Pool::open(recipe, self.mark.part(number), self.slots, limits).await?;
+        let (mut lent, mut processes) = (None, None);
+        let (python, held) = environment.map(|Environment { python, held, .. }| (python, held)).unzip();
+        let mark = self.mark.part(number);
+        if let Some((pool, hello)) = self.start(&manifest, &folder, python, bin.as_deref(), mark).await? {
             let Hello { python, functions, broken, .. } = &hello;
             let (count, broken) = (functions.len(), broken.len());
             tracing::info!(pool = name, python, functions = count, executables, broken, "opened a pool");
+            let held = held.flatten();
             let (all, over) = (Arc::new(Processes { pool, _held: held }), CancellationToken::new());
             let lending = Lent { processes: Arc::clone(&all), _over: over.clone().drop_guard() };
-            let lending = &*lent.insert(Arc::new(lending));
-            part.add_runner(&self.group, &manifest, &hello, lending);
+            part.add_runner(&self.group, &manifest, &hello, lent.insert(Arc::new(lending)));
             processes = Some((all, over));
         } else {
             tracing::info!(pool = name, executables, "opened a pool");
@@ -177,7 +176,7 @@ impl Opener {
                 Err(error) => part.broken.push(BrokenModule {
                     pool: name.to_owned(),
                     module: declared.name.to_string(),
-                    source: Some(place(declared)),
+                    source: Some(declared_at(declared)),
                     error,
                     traceback: String::new(),
                 }),
@@ -185,9 +184,45 @@ impl Opener {
         }
         Ok(Opened { part, processes })
     }
+
+    /// Starts the runner of a pool: the pool's own, else that for Python; none where there is neither.
+    async fn start(
+        &self,
+        manifest: &Manifest,
+        folder: &Path,
+        python: Option<String>,
+        bin: Option<&Path>,
+        mark: Mark,
+    ) -> Result<Option<(Pool, Hello)>, PoolError> {
+        let mut digest = None;
+        let program = match (&manifest.runner.exec, python) {
+            (Some(exec), _) => {
+                let found = executable::program(&exec.value, folder, bin).map_err(|error| {
+                    PoolError::Manifest(vec![Problems::one(Problem::new(
+                        &manifest.source,
+                        exec.at.clone(),
+                        error,
+                    ))])
+                })?;
+                digest = Some(found.digest);
+                Program::Own { program: found.path, args: found.args }
+            }
+            (None, Some(python)) => Program::Python { python, sdk: self.sdk.clone() },
+            (None, None) => return Ok(None),
+        };
+        let patience = manifest.runner.start_timeout.unwrap_or(PATIENCE);
+        let recipe = Recipe { program, pool: folder.to_owned(), bin: bin.map(Path::to_owned), patience };
+        let limits = Limits::of(&manifest.runner.limits);
+        let (pool, mut hello) = Pool::open(recipe, mark, self.slots, limits).await?;
+        // One that does not tell its functions' code apart is all of their code.
+        for function in hello.functions.iter_mut().filter(|function| function.digest.is_none()) {
+            function.digest.clone_from(&digest);
+        }
+        Ok(Some((pool, hello)))
+    }
 }
 
-fn place(declared: &Declared) -> String {
+fn declared_at(declared: &Declared) -> String {
     format!("{FILE}:{}", declared.line)
 }
 
@@ -208,7 +243,7 @@ impl Part {
         program: Executable,
         lent: Option<Arc<Lent>>,
     ) {
-        let record = executable::record(group, pool, declared, place(declared), &program.digest);
+        let record = executable::record(group, pool, declared, declared_at(declared), &program.digest);
         self.add(record, Kind::Executable { program, _pool: lent });
     }
 
@@ -223,21 +258,17 @@ impl Part {
                 }
                 Err(error) => self.broken.push(BrokenModule {
                     pool: name.clone(),
-                    module: info.file.clone(),
-                    source: Some(format!("{}:{}", info.file, info.line)),
+                    module: info.file.clone().unwrap_or_else(|| info.name.clone()),
+                    source: place(info.file.as_deref(), info.line),
                     error: error.to_string(),
                     traceback: String::new(),
                 }),
             }
         }
-        let place = |b: &BrokenInfo| match (&b.file, b.line) {
-            (Some(file), Some(line)) => Some(format!("{file}:{line}")),
-            (file, _) => file.clone(),
-        };
         self.broken.extend(hello.broken.iter().map(|b| BrokenModule {
             pool: name.clone(),
             module: b.module.clone(),
-            source: place(b),
+            source: place(b.file.as_deref(), b.line),
             error: b.error.clone(),
             traceback: b.traceback.clone(),
         }));
@@ -258,7 +289,8 @@ fn record(
         doc: info.doc.clone().unwrap_or_default(),
         tags: info.tags.clone(),
         owner: info.owner.clone(),
-        timeout: info.timeout,
+        // A program of the pool's own may say anything.
+        timeout: info.timeout.filter(|seconds| *seconds > 0.0),
         isolation: info.isolation,
         retry: info.retry.as_ref().map(RetryInfo::rule),
         secrets: info.secrets.clone(),
@@ -267,8 +299,8 @@ fn record(
         output: info.output_schema.clone(),
         state: info.state.clone(),
         flow: None,
-        source: Some(format!("{}:{}", info.file, info.line)),
-        digest: Some(info.digest.clone()),
+        source: place(info.file.as_deref(), info.line),
+        digest: info.digest.clone(),
         seen: Stamp::now(),
     })
 }

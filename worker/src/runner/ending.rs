@@ -7,7 +7,7 @@ use rfx_schemas::outcome::{Assertion, Failure, kind};
 use rfx_schemas::verdict::OutcomeKind;
 
 use super::crew::Request;
-use super::frames::{End, SaidAssertion};
+use super::frames::{BROKE, End, SaidAssertion};
 use super::process::Exit;
 use crate::attempt::Ending;
 
@@ -33,6 +33,34 @@ pub fn said(end: End, body: Bytes, tail: String) -> Ending {
         tail,
         ..Ending::of(end.kind)
     }
+}
+
+/// A call that a program of the pool's own has answered, which may have said anything.
+pub fn checked(end: End, body: Bytes, tail: String) -> Ending {
+    let refused = |kind: &str, why: String| Ending {
+        tail: tail.clone(),
+        ..Ending::failed(OutcomeKind::Error, Failure::new(kind, why))
+    };
+    if !matches!(
+        end.kind,
+        OutcomeKind::Passed | OutcomeKind::Failed | OutcomeKind::Error | OutcomeKind::Skipped
+    ) {
+        let why = format!("its runner says that it is {}, which only a worker can", end.kind);
+        return refused(kind::CRASHED, why);
+    }
+    // As deep as whoever reads it later can go.
+    if !body.is_empty()
+        && let Err(error) = serde_json::from_slice::<serde_json::Value>(&body)
+    {
+        return refused("OutputError", format!("the output is not JSON: {error}"));
+    }
+    said(end, body, tail)
+}
+
+/// A call whose process sent what is no frame.
+pub fn broke(what: &str, tail: String) -> Ending {
+    let message = format!("the runner {BROKE}{what}; it was killed");
+    Ending { tail, ..Ending::failed(OutcomeKind::Error, Failure::new(kind::CRASHED, message)) }
 }
 
 /// A call that was asked to stop and did so, with whatever it answered.

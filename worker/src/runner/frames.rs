@@ -21,6 +21,8 @@ pub const PROTOCOL: u32 = 2;
 const MAX_HEADER: u32 = 16 << 20;
 /// Longest body, in bytes.
 pub const MAX_BODY: u32 = 64 << 20;
+/// How what broke the protocol is told; what was sent follows.
+pub const BROKE: &str = "broke the protocol (docs/runner-protocol.md): it sent ";
 /// Bytes asked for at once.
 const CHUNK: usize = 64 << 10;
 
@@ -216,7 +218,7 @@ impl Call<'_> {
 
 /// Adds the frame of a call: a header as [`Call::header`] makes it, under an id, with the time when it
 /// must have ended, in seconds since 1970.
-pub fn put_call(to: &mut Vec<u8>, id: u64, deadline: f64, header: &[u8], body: &[u8]) {
+pub fn put_call(to: &mut BytesMut, id: u64, deadline: f64, header: &[u8], body: &[u8]) {
     let id = format!("{{\"id\":{id},\"deadline\":{deadline:.6},");
     let rest = header.get(1..).unwrap_or_default();
     put_lengths(to, id.len() + rest.len(), body.len());
@@ -226,7 +228,7 @@ pub fn put_call(to: &mut Vec<u8>, id: u64, deadline: f64, header: &[u8], body: &
 }
 
 /// Adds a frame.
-pub fn put(to: &mut Vec<u8>, header: &serde_json::Value, body: &[u8]) {
+pub fn put(to: &mut BytesMut, header: &serde_json::Value, body: &[u8]) {
     let header = header.to_string();
     put_lengths(to, header.len(), body.len());
     to.extend_from_slice(header.as_bytes());
@@ -244,7 +246,7 @@ pub fn check_size(header: &[u8], body: &[u8]) -> Result<(), String> {
     }
 }
 
-fn put_lengths(to: &mut Vec<u8>, header: usize, body: usize) {
+fn put_lengths(to: &mut BytesMut, header: usize, body: usize) {
     for length in [header, body] {
         let length = u32::try_from(length).expect("sizes are checked before");
         to.extend_from_slice(&length.to_be_bytes());
@@ -282,7 +284,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let [a, b, c, d, e, f, g, h] = *lengths;
         let (header, body) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
         if header > MAX_HEADER || body > MAX_BODY {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of the runner is too long"));
+            let lengths = format!(
+                "a frame with a header of {header} bytes and a body of {body}; at most {MAX_HEADER} and {MAX_BODY} \
+                 are carried: only frames belong on the socket"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, lengths));
         }
         let whole = 8 + header as usize + body as usize;
         if self.buffer.len() < whole {
@@ -291,7 +297,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let mut frame = self.buffer.split_to(whole).freeze();
         frame.advance(8);
         let header = frame.split_to(header as usize);
-        let said = serde_json::from_slice(&header).map_err(io::Error::other)?;
+        let said = serde_json::from_slice(&header).map_err(|error| {
+            let shown = crate::text::shorten(&String::from_utf8_lossy(&header), 200);
+            let message = format!("a frame with a header that is not known ({error}): {shown}");
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        })?;
         Ok(Some((said, frame)))
     }
 }

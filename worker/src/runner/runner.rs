@@ -5,10 +5,11 @@
 //! process that executes one call at a time has begun only the first of those that it was sent.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rfx_schemas::rules::Isolation;
@@ -39,6 +40,8 @@ pub struct Runner {
     pub(super) crew: Arc<Crew>,
     pub(super) process: Process,
     pub(super) line: Line,
+    /// What it has not taken yet.
+    out: BytesMut,
     pub(super) calls: VecDeque<Call>,
     asks: FuturesUnordered<BoxFuture<'static, (Value, Bytes)>>,
     last_id: u64,
@@ -80,6 +83,10 @@ pub(super) enum Pulse {
 enum Event {
     Said(Said, Bytes),
     Gone,
+    /// What it sent is no frame.
+    Broke(String),
+    /// It takes more.
+    Writable,
     Answer(Value, Bytes),
     Arrived,
     Look,
@@ -95,6 +102,7 @@ impl Runner {
             crew,
             process,
             line,
+            out: BytesMut::new(),
             calls,
             asks,
             last_id: 0,
@@ -110,11 +118,16 @@ impl Runner {
     pub async fn run(mut self) {
         while self.fit || !self.calls.is_empty() {
             if self.fit {
-                self.take_calls().await;
+                self.take_calls();
             }
             match self.next().await {
-                Event::Said(said, body) => self.said(said, body).await,
-                Event::Answer(header, body) => self.write(&header, &body).await,
+                Event::Said(said, body) => self.said(said, body),
+                Event::Answer(header, body) => self.write(&header, &body),
+                Event::Writable => self.flush(),
+                Event::Broke(what) => {
+                    self.broke(&what).await;
+                    return;
+                }
                 Event::Gone => {
                     self.died().await;
                     return;
@@ -135,19 +148,18 @@ impl Runner {
         self.crew.isolation == Isolation::Shared
     }
 
-    async fn take_calls(&mut self) {
+    fn take_calls(&mut self) {
         let taken = self.crew.next(self.calls.len());
         if taken.is_empty() {
             return;
         }
         self.busy = true;
         let now = Instant::now();
-        let mut out = Vec::new();
         for request in taken {
             self.last_id += 1;
             let deadline = (now + request.timeout).min(request.last);
             let stamp = seconds(Stamp::now().after(deadline - now));
-            put_call(&mut out, self.last_id, stamp, &request.header, &request.input);
+            put_call(&mut self.out, self.last_id, stamp, &request.header, &request.input);
             self.calls.push_back(Call {
                 id: self.last_id,
                 request,
@@ -157,10 +169,7 @@ impl Runner {
                 recalled: false,
             });
         }
-        // A process that does not take it has ended, which is noticed by its silence.
-        if let Err(error) = self.line.to.write_all(&out).await {
-            tracing::debug!(%error, "a runner was gone before it was called");
-        }
+        self.flush();
     }
 
     async fn next(&mut self) -> Event {
@@ -184,11 +193,14 @@ impl Runner {
             frame = self.line.from.next() => match frame {
                 Ok(Some((said, body))) => Event::Said(said, body),
                 Ok(None) => Event::Gone,
+                Err(error) if error.kind() == ErrorKind::InvalidData => Event::Broke(error.to_string()),
                 Err(error) => {
-                    tracing::debug!(%error, "a runner speaks another language");
+                    tracing::debug!(%error, "the socket of a runner cannot be read");
                     Event::Gone
                 }
             },
+            // One that is gone is noticed by the end of its frames.
+            Ok(()) = self.line.to.writable(), if !self.out.is_empty() => Event::Writable,
             Some((header, body)) = self.asks.next(), if !self.asks.is_empty() => Event::Answer(header, body),
             () = self.crew.arrived.notified(), if hungry => Event::Arrived,
             () = self.crew.closing.cancelled(), if self.fit && idle => Event::Closing,
@@ -217,13 +229,13 @@ impl Runner {
         Some(wake)
     }
 
-    async fn said(&mut self, said: Said, body: Bytes) {
+    fn said(&mut self, said: Said, body: Bytes) {
         match said {
             Said::End(end) => self.ended(*end, body),
             Said::Ask(ask) => self.asked(*ask, body),
             Said::Printed { ask } => {
                 self.line.output.drain();
-                self.write(&json!({"type": "reply", "ask": ask}), b"").await;
+                self.write(&json!({"type": "reply", "ask": ask}), b"");
             }
             Said::Progress { id, message } => self.with(id, |call| call.request.desk.progress(Some(message))),
             Said::Pong {} => self.pulse = Pulse::Felt(Instant::now()),
@@ -272,7 +284,10 @@ impl Runner {
         if end.left {
             tail.push_str("\nrfx: it left processes behind, which were ended\n");
         }
-        let mut ending = ending::said(end, body, tail);
+        let mut ending = match self.crew.limits.own {
+            true => ending::checked(end, body, tail),
+            false => ending::said(end, body, tail),
+        };
         if let Some((why, _)) = call.stopped {
             ending = ending::stopped(why, ending, &call.request);
         }
@@ -314,11 +329,23 @@ impl Runner {
         }
     }
 
-    pub(super) async fn write(&mut self, header: &Value, body: &[u8]) {
-        let mut out = Vec::new();
-        put(&mut out, header, body);
-        if let Err(error) = self.line.to.write_all(&out).await {
-            tracing::debug!(%error, "a runner is gone");
+    pub(super) fn write(&mut self, header: &Value, body: &[u8]) {
+        put(&mut self.out, header, body);
+        self.flush();
+    }
+
+    /// Sends as much as it takes now. It is not waited for: a process that does not read must not keep its
+    /// calls from being stopped, and may itself wait until it is read.
+    fn flush(&mut self) {
+        while !self.out.is_empty() {
+            match self.line.to.try_write(&self.out) {
+                Ok(sent) => self.out.advance(sent),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::debug!(%error, "a runner is gone, which its silence will tell");
+                    self.out.clear();
+                }
+            }
         }
     }
 }

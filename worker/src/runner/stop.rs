@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::ending::{self, Stopped};
+use super::frames::BROKE;
 use super::process::Exit;
 use super::runner::{Call, GRACE, Pulse, Runner, STUCK};
 
@@ -38,7 +39,7 @@ impl Runner {
                 }
                 Pulse::Unknown | Pulse::Felt(_) => {
                     self.pulse = Pulse::Asked(now);
-                    self.write(&json!({"type": "ping"}), b"").await;
+                    self.write(&json!({"type": "ping"}), b"");
                     return ControlFlow::Continue(());
                 }
             }
@@ -74,7 +75,7 @@ impl Runner {
             && now >= front.begun + STUCK
         {
             front.recalled = true;
-            self.write(&json!({"type": "recall"}), b"").await;
+            self.write(&json!({"type": "recall"}), b"");
             self.process.signal(Signal::USR1);
         }
         ControlFlow::Continue(())
@@ -86,7 +87,7 @@ impl Runner {
         let Some(call) = self.calls.get_mut(at) else { return };
         call.stopped = Some((why, Instant::now()));
         let id = call.id;
-        self.write(&json!({"type": "stop", "id": id}), b"").await;
+        self.write(&json!({"type": "stop", "id": id}), b"");
         if !shared {
             self.process.signal(Signal::USR1);
         }
@@ -157,6 +158,20 @@ impl Runner {
                 (_, None) => ending::crashed(&exit, tail, &call.request),
             };
             call.request.finish(ending);
+        }
+        self.hand_over();
+        self.crew.source.sweep().await;
+    }
+
+    /// The process has sent what is no frame: nothing that follows can be understood.
+    pub(super) async fn broke(&mut self, what: &str) {
+        self.line.output.last_words(&self.process).await;
+        self.process.kill().await;
+        let tail = self.line.output.take();
+        tracing::warn!("a runner {BROKE}{what}");
+        let alone = self.calls.len() == 1 || !self.is_shared();
+        if alone && let Some(call) = self.calls.pop_front() {
+            call.request.finish(ending::broke(what, tail));
         }
         self.hand_over();
         self.crew.source.sweep().await;
