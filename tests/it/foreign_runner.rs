@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use rfx_schemas::report::{AttemptReport, Report};
 use rfx_schemas::verdict::Verdict;
-use rfx_tests::eventually;
 use rfx_tests::process::{Process, python, root};
 use rfx_tests::world::World;
 use rustix::process::Signal;
 
 /// Functions of the odd runner, each with how an attempt ends and what its message holds.
-const ODD: [(&str, &str, &str); 22] = [
+const ODD: [(&str, &str, &str); 21] = [
     ("passes", "passed", ""),
     ("crashes", "error", "signal 11 (SIGSEGV)"),
     ("exits", "error", "ended with exit code 7"),
@@ -18,11 +17,10 @@ const ODD: [(&str, &str, &str); 22] = [
     ("no_json", "error", "a header that is not known"),
     ("long_header", "error", "a header of 16777217 bytes and a body of 0; at most 16777216"),
     ("long_body", "error", "a body of 67108865"),
-    ("longest_body", "passed", ""),
     ("unknown", "error", "unknown variant `praise`"),
     ("out_of_turn", "passed", ""),
     ("bad_output", "error", "the output is not JSON"),
-    ("deep_output", "error", "the output is not JSON: recursion limit exceeded"),
+    ("deep_output", "error", "nested 5000 deep"),
     ("claims_lost", "error", "says that it is lost, which only a worker can"),
     ("odd_kind", "error", "unknown variant `great`"),
     ("closes", "error", "signal 9 (SIGKILL)"),
@@ -69,9 +67,11 @@ fn worker(world: &World, pool: &str) -> Process {
 }
 
 fn attempts(report: &Report) -> BTreeMap<&str, &AttemptReport> {
-    let last =
-        |step: &'_ rfx_schemas::report::StepReport| step.jobs.first().and_then(|job| job.attempts.last());
-    report.steps.iter().filter_map(|step| Some((step.name.as_str(), last(step)?))).collect()
+    report
+        .steps
+        .iter()
+        .filter_map(|step| Some((step.name.as_str(), step.jobs.first()?.attempts.last()?)))
+        .collect()
 }
 
 fn message(attempt: &AttemptReport) -> String {
@@ -103,7 +103,7 @@ async fn the_example_needs_nothing_but_the_protocol() {
     assert_eq!(message(ended["wrong"]), "total: expected 6, saw 5");
     assert_eq!(wrong.assertions[0].seen.as_deref(), Some("5"));
     let late = message(ended["late"]);
-    assert!(late.contains("longer than its timeout") && late.contains("waited for 0 s"), "{late}");
+    assert!(late.contains("longer than its timeout") && late.contains("waited for "), "{late}");
     assert!(!late.contains("did not stop"), "it stopped when asked to: {late}");
     assert!(message(ended["odd"]).contains("no key of the shared state"), "{}", message(ended["odd"]));
 }
@@ -125,7 +125,7 @@ async fn nothing_that_a_runner_does_harms_its_worker() {
         let report = world.report("latest").await;
         let ended = attempts(&report);
         for (name, kind, words) in ODD {
-            let (seen, said) = (ended[name].outcome.to_string(), message(ended[name]));
+            let (seen, said) = (ended[name].kind.to_string(), message(ended[name]));
             assert_eq!(seen, kind, "{isolation} {name}: {said}");
             assert!(said.contains(words), "{isolation} {name}: {words:?} is not in {said:?}");
         }
@@ -144,10 +144,11 @@ async fn an_input_beyond_what_a_frame_carries_is_refused() {
     world.file(
         "long.yaml",
         "flow: long\nsteps:\n  longest: { uses: odd.longest_body }\n  \
-         beyond: { uses: odd.passes, with: { text: \"${{ steps.longest.output }}\" } }\n  \
-         after: { uses: odd.passes, needs: beyond, if: always() }\n",
+         beyond: { uses: odd.passes, with: { text: \"${{ steps.longest.output }}\" }, allow_failure: true }\n  \
+         after: { uses: odd.passes, needs: beyond }\n",
     );
-    assert_eq!(world.publish(["run", "long.yaml"]).await.code, 1);
+    let ran = world.publish(["run", "long.yaml"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let report = world.report("latest").await;
     let said = message(attempts(&report)["beyond"]);
     assert!(said.contains("at most 67108864 are carried"), "{said}");
@@ -191,11 +192,9 @@ async fn isolation_is_as_the_runner_can() {
         }
         let called = world.publish(["call", "odd.where"]).await;
         let pool = world.dir().join(how).display().to_string();
-        eventually("it is told", async || {
-            let all = [&pool, "RFX_ISOLATION", "RFX_MARK", "RFX_POOL"];
-            all.iter().all(|part| called.stdout.contains(**part)).then_some(())
-        })
-        .await;
+        for part in [&pool, "RFX_ISOLATION", "RFX_MARK", "RFX_POOL"] {
+            assert!(called.stdout.contains(part), "{part}: {}", called.stdout);
+        }
         assert!(!called.stdout.contains("RFX_NATS"), "settings are not passed on: {}", called.stdout);
     }
 }

@@ -120,7 +120,7 @@ while True:
                 send({"type": "ask", "id": call, "ask": ask, "what": "state.get", "key": "big", "scope": "run"})
             hang()
         case "floods":
-            for number in range(20_000):
+            for number in range(3_000):
                 send({"type": "progress", "id": call, "message": str(number)})
             send(end, b"1")
         case "ignores_stop":
