@@ -254,7 +254,12 @@ impl Crew {
 
     /// Ends the runner that could not be started, and the call that waits the longest.
     fn cannot_start(self: &Arc<Self>, why: &str) {
-        let refused = self.lock().waiting.pop_front();
+        let refused = {
+            let mut queue = self.lock();
+            // Without a call that wants one, nothing is tried again.
+            queue.spares = 0;
+            queue.waiting.pop_front()
+        };
         self.leaves(true);
         // The function never began: that is ours, not the test's.
         if let Some(request) = refused {

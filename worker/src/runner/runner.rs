@@ -47,6 +47,8 @@ pub struct Runner {
     base: u64,
     /// Whether it takes calls.
     fit: bool,
+    /// When its calls were looked at last.
+    pub(super) looked: Instant,
     /// Whether a shared process is alive, as far as it was asked.
     pub(super) pulse: Pulse,
     /// Whether the crew counts it as one with a call.
@@ -101,6 +103,7 @@ impl Runner {
             done: 0,
             base: 0,
             fit: true,
+            looked: Instant::now(),
             busy: false,
             pulse: Pulse::Unknown,
         }
@@ -209,10 +212,10 @@ impl Runner {
             wake = wake.min(front.begun + STUCK);
         }
         if self.is_shared() {
-            wake = wake.min(Instant::now() + LOOK);
+            wake = wake.min(self.looked + LOOK);
         }
         if self.crew.limits.memory.is_some() {
-            wake = wake.min(Instant::now() + memory::FRESH);
+            wake = wake.min(self.looked + memory::FRESH);
         }
         Some(wake)
     }
@@ -262,6 +265,7 @@ impl Runner {
         self.crew.took(now - call.begun);
         if let Some(next) = self.calls.front_mut().filter(|_| self.crew.isolation != Isolation::Shared) {
             next.begun = now;
+            next.deadline = (now + next.request.timeout).min(next.request.last);
         }
         self.base = if self.base == 0 { end.memory } else { self.base };
         let grown = end.memory.saturating_sub(self.base) > self.crew.limits.growth / 1024;
