@@ -108,6 +108,17 @@ struct Queue {
     idle: usize,
     /// Runners to be kept ready.
     spares: usize,
+    /// Runners whose call waits for what it has called: as many others may be up in their place.
+    away: usize,
+}
+
+/// A runner whose call waits for what it has called, as long as this is kept.
+pub struct Away(Arc<Crew>);
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.lock().away -= 1;
+    }
 }
 
 impl Crew {
@@ -211,6 +222,20 @@ impl Crew {
         self.mean.store(mean, Ordering::Relaxed);
     }
 
+    /// A call of a runner waits for what it has called. What that is may need a runner of this crew, and
+    /// all of them may wait: so another one may come up.
+    pub fn away(self: &Arc<Self>) -> Away {
+        self.lock().away += 1;
+        self.staff();
+        Away(Arc::clone(self))
+    }
+
+    /// Whether there are more runners than are wanted, now that those that were away are back.
+    pub fn is_overstaffed(&self) -> bool {
+        let queue = self.lock();
+        self.isolation == Isolation::Warm && queue.members > self.most + queue.spares + queue.away
+    }
+
     /// A runner has no call any more.
     pub fn idles(&self) {
         self.lock().idle += 1;
@@ -248,7 +273,7 @@ impl Crew {
         match self.isolation {
             Isolation::Shared => wanted > 0 && queue.members == 0,
             // What is ready beforehand is beyond those that have calls.
-            _ => queue.idle < wanted && queue.members < self.most + queue.spares,
+            _ => queue.idle < wanted && queue.members < self.most + queue.spares + queue.away,
         }
     }
 

@@ -251,7 +251,12 @@ impl Runner {
     fn asked(&mut self, ask: Ask, body: Bytes) {
         let Some(call) = self.calls.iter().find(|call| call.id == ask.id) else { return };
         let desk = Arc::clone(&call.request.desk);
-        self.asks.push(Box::pin(async move { desk.answer(ask, body).await }));
+        let away = (ask.what == "call").then(|| self.crew.away());
+        self.asks.push(Box::pin(async move {
+            let answer = desk.answer(ask, body).await;
+            drop(away);
+            answer
+        }));
     }
 
     fn ended(&mut self, end: End, body: Bytes) {
@@ -266,7 +271,8 @@ impl Runner {
         self.base = if self.base == 0 { end.memory } else { self.base };
         let grown = end.memory.saturating_sub(self.base) > self.crew.limits.growth / 1024;
         let worn = self.done >= self.crew.limits.max_jobs || grown;
-        let retire = end.retire || worn || self.crew.isolation == Isolation::Fresh;
+        let surplus = self.calls.is_empty() && self.crew.is_overstaffed();
+        let retire = end.retire || worn || surplus || self.crew.isolation == Isolation::Fresh;
         let mut tail = self.line.output.take();
         tail.push_str(&end.tail);
         if end.left {
