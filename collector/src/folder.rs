@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rfx_report::{Recorder, files, json};
 use rfx_schemas::fact::Fact;
 use rfx_schemas::id::RunId;
+use rfx_schemas::payload::BlobRef;
 use rfx_schemas::report::Report;
 use rfx_schemas::stamp::Stamp;
 use rfx_transport::Transport;
@@ -61,7 +62,7 @@ impl Folder {
                 }
             }
             if finished {
-                self.finish(run);
+                self.finish(run).await;
             }
         }
     }
@@ -89,10 +90,22 @@ impl Folder {
         }
     }
 
-    fn finish(&mut self, run: RunId) {
+    async fn finish(&mut self, run: RunId) {
         if let Some(open) = self.open.remove(&run) {
             let report = open.recorder.report(Stamp::now());
             let dir = self.reports.join(run.to_string());
+            // Before the report, since that links to them, and is what says that this one is done.
+            let load = |blob: BlobRef| {
+                let from = self.transport.clone();
+                async move { from.get_blob(run, &blob).await }
+            };
+            match files::write_artifacts(&dir, &report, load).await {
+                Ok(files) if files.left_out + files.gone > 0 => {
+                    tracing::warn!(%run, left_out = files.left_out, gone = files.gone, "not all artifacts are beside the report");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%run, %error, "artifacts could not be written"),
+            }
             if !write(&dir, &report) {
                 return;
             }

@@ -25,4 +25,6 @@ pub use plan::{
     Catalogue, Choice, Chosen, DEADLINE, LiveGroup, QUEUE_TIMEOUT, Request, TIMEOUT, data_key, input_schema,
     plan,
 };
-pub use state::{JobState, PlanError, Refusal, Release, ReleasedJob, RunState, Standing, StepState};
+pub use state::{
+    Child, JobState, PlanError, Refusal, Release, ReleasedCall, ReleasedJob, RunState, Standing, StepState,
+};

@@ -18,10 +18,17 @@ from typing import IO, Any, TypeAlias
 import pytest
 
 from rfx._function import refused, registered
+from rfx.testing import Outcome
 
 Frame: TypeAlias = tuple[dict[str, Any], bytes]
 _KEPT = ("rfx", "pydantic", "pydantic_core", "msgspec", "asyncio", "numpy")
 SOURCE = Path(__file__).parents[1] / "src"
+
+
+def message(outcome: Outcome) -> str:
+    """Say how an attempt ended, in one line."""
+    assert outcome.error is not None
+    return f"{outcome.kind} {outcome.error.type}: {outcome.error.message}"
 
 
 class Worker:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import rfx
-from rfx._attempt import attempt_async
+from rfx._attempt import attempt, attempt_async
 from rfx._fixtures import Process, close_process, kept_children
 from rfx._function import Function
 from rfx._outcome import Outcome
@@ -134,3 +134,36 @@ def test_closing_a_process_tells_what_went_wrong(capsys: pytest.CaptureFixture[s
     close_process()
     assert kept_children() == set()
     assert capsys.readouterr().err == ""
+
+
+def test_a_timeout_that_comes_while_the_loop_runs_a_callback_is_not_lost() -> None:
+    def late() -> None:
+        raise rfx.TimedOut("late")
+
+    async def waits_long() -> None:
+        asyncio.get_running_loop().call_soon(late)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            EVENTS.append("finally")
+
+    outcome = attempt(Function(waits_long, name="f"), b"", rfx.Context())
+    assert outcome.error is not None
+    assert outcome.error[:2] == ("TimedOut", "late")
+    assert EVENTS == ["finally"]
+
+
+def test_what_an_async_function_leaves_running_is_ended_with_it() -> None:
+    async def leaves() -> str:
+        async def background() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                EVENTS.append("ended")
+
+        leaves.task = asyncio.create_task(background())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        return "done"
+
+    assert attempt(Function(leaves, name="f"), b"", rfx.Context()).output == "done"
+    assert EVENTS == ["ended"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import uuid
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +24,15 @@ class Point:
     level: Level = Level.LOW
 
 
+class Scalar:
+    """What a scalar or array of numpy looks like from here."""
+
+    __module__ = "numpy"
+
+    def tolist(self) -> list[float]:
+        return [1, 2.5]
+
+
 LOOP: list[object] = []
 LOOP.append(LOOP)
 
@@ -38,6 +48,9 @@ LOOP.append(LOOP)
         (datetime.date(2026, 1, 31), '"2026-01-31"'),
         (uuid.UUID(int=0), '"00000000-0000-0000-0000-000000000000"'),
         (2**64 - 1, "18446744073709551615"),
+        ({"array": Scalar()}, '{"array":[1,2.5]}'),
+        (decimal.Decimal("1.10"), '"1.10"'),
+        (datetime.time(10, 11), '"10:11:00"'),
     ],
 )
 def test_written_as_json(value: object, text: str) -> None:

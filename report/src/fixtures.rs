@@ -8,7 +8,9 @@ use std::time::Duration;
 use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::outcome::{Assertion, Failure};
 use rfx_schemas::plan::{About, Phase};
-use rfx_schemas::report::{Anomalies, AttemptReport, Detail, JobReport, Report, SCHEMA, StepReport};
+use rfx_schemas::report::{
+    Anomalies, AttemptReport, CallReport, Detail, JobReport, Report, SCHEMA, StepReport,
+};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, OutcomeKind, Verdict};
 use serde_json::json;
@@ -31,6 +33,7 @@ pub(crate) fn table() -> Vec<(&'static str, Report)> {
         ("empty", report(Verdict::Skipped, Vec::new())),
         ("many", many(300, 40)),
         ("composites", composites()),
+        ("calls", calls()),
         ("hostile composites", composites::hostile()),
     ]
 }
@@ -55,6 +58,61 @@ pub(crate) fn every_verdict() -> Report {
 pub(crate) fn failed() -> Report {
     let jobs = vec![passed(0, 0, Some("eu-1"), 3, 120), differs(0, 1, "eu-2", 140)];
     report(Verdict::Failed, vec![step("evaluate", Phase::Main, "vulnerabilities.evaluate@1", jobs)])
+}
+
+/// A run whose jobs called others and left something behind.
+pub(crate) fn calls() -> Report {
+    let mut report = report(
+        Verdict::Error,
+        vec![step("device", Phase::Main, "devices.populate@7", vec![passed(0, 0, Some("web-01"), 3, 400)])],
+    );
+    let call = |number: u32, path: &str, uses: &str, attempts: Vec<AttemptReport>| CallReport {
+        job: JobId { step: number, item: 0 },
+        path: format!("steps.device/{path}"),
+        caller: JobId { step: 0, item: 0 },
+        attempt: Attempt::FIRST,
+        key: Some("web-01".into()),
+        uses: uses.into(),
+        group: "aws-eu1".into(),
+        queue: "main".into(),
+        verdict: attempts.last().map(|last| Verdict::of_job(last.kind, last.attempt.get())),
+        leak: None,
+        input: None,
+        attempts,
+    };
+    let no = fault("AssertionError", "the host is <taken>");
+    report.steps[0].calls = vec![
+        call(
+            1,
+            "call-1 hosts.register",
+            "hosts.register@2",
+            vec![attempt(1, OutcomeKind::Passed, 10, 90, None)],
+        ),
+        call(
+            2,
+            "call-2 hosts.register",
+            "hosts.register@2",
+            vec![attempt(1, OutcomeKind::Failed, 110, 60, Some(no))],
+        ),
+        call(4, "call-2/call-1 hosts.find", "hosts.find", Vec::new()),
+    ];
+    let busy = || Some(fault("ApiError", "the tenant is in use"));
+    let mut leak = call(
+        3,
+        "undo-1 tenants.delete",
+        "tenants.delete@3",
+        (1..=3).map(|n| attempt(n, OutcomeKind::Error, 500 + 1_000 * i64::from(n), 8, busy())).collect(),
+    );
+    leak.leak = Some("ApiError: the tenant is in use".into());
+    leak.input = Some(json!({ "id": "t-1", "name": HOSTILE }));
+    let undone = call(
+        5,
+        "undo-2 hosts.delete",
+        "hosts.delete@2",
+        vec![attempt(1, OutcomeKind::Passed, 420, 30, None)],
+    );
+    report.undos = vec![leak, undone];
+    report
 }
 
 /// A run that goes on: one job waits for its first outcome.
@@ -139,6 +197,7 @@ fn differs(step: u32, item: u32, key: &str, at: i64) -> JobReport {
         input: Some(json!({ "host": key, "apps": ["openssl", "curl", "zlib"] })),
         output: Some(json!({ "os": 4, "apps": ["openssl", "zlib-ng"] })),
         tail: "populating\n2 of 3 applications pushed\n".into(),
+        artifacts: Vec::new(),
     };
     one(step, item, key, attempt(1, OutcomeKind::Failed, at, 410, Some(detail)))
 }
@@ -172,6 +231,7 @@ fn hostile() -> JobReport {
         input: Some(json!({ HOSTILE: HOSTILE })),
         output: Some(json!(HOSTILE)),
         tail: format!("{HOSTILE}\n{}", "x".repeat(30_000)),
+        artifacts: Vec::new(),
     };
     let mut attempt = attempt(1, OutcomeKind::Failed, 99, 55, Some(detail));
     attempt.worker = HOSTILE.into();
@@ -260,6 +320,7 @@ fn step(name: &str, phase: Phase, uses: &str, jobs: Vec<JobReport>) -> StepRepor
         counts,
         duration: Duration::ZERO,
         jobs,
+        calls: Vec::new(),
     };
     step.duration = crate::pick::span(&step).map_or(Duration::ZERO, |(from, to)| to.since(from));
     step
@@ -301,5 +362,6 @@ fn report(verdict: Verdict, steps: Vec<StepReport>) -> Report {
         outputs: None,
         anomalies: Anomalies::default(),
         steps,
+        undos: Vec::new(),
     }
 }

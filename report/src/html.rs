@@ -1,6 +1,7 @@
 //! `report.html`: one self-contained page for people. It asks the network for nothing, works
 //! without script, and stays usable when the run has a hundred thousand jobs.
 
+mod calls;
 mod evidence;
 mod steps;
 mod timeline;
@@ -12,6 +13,7 @@ use rfx_schemas::verdict::Verdict;
 use crate::pick::{self, Mark};
 use crate::text;
 use crate::tree::Tree;
+use calls::CallsView;
 use evidence::Budget;
 use steps::StepView;
 use timeline::Timeline;
@@ -46,6 +48,7 @@ struct Page {
     timeline: Option<Timeline>,
     columns: Vec<Mark>,
     steps: Vec<StepView>,
+    undos: Option<CallsView>,
 }
 
 /// Something that the run was given or gave back.
@@ -77,7 +80,7 @@ impl Page {
             cancelled: report.cancelled.as_deref().map(|why| text::one_line(why, pick::MESSAGE_LIMIT)),
             breaches: pick::breaches(report).collect(),
             unmade: pick::unmade(report).collect(),
-            notes: allowed(report).into_iter().chain(no_jobs(report)).collect(),
+            notes: allowed(report).into_iter().chain(no_jobs(report)).chain(leaks(report)).collect(),
             facts: facts(report),
             about: pick::about(&report.about),
             anomalies: anomalies(report),
@@ -85,6 +88,7 @@ impl Page {
             total: pick::counted(pick::total(report), "job"),
             bar: bar(report),
             timeline: Timeline::of(report, &tree),
+            undos: calls::view(&report.undos, "undo"),
             steps: steps::views(report, &tree, &columns, &mut budget),
             columns: columns.into_iter().map(|verdict| Mark::of(Some(verdict))).collect(),
         }
@@ -112,6 +116,12 @@ fn no_jobs(report: &Report) -> Option<String> {
     let why = "a step that was skipped as a whole counts once, and so does an execution of a flow that did \
                not pass by itself";
     (more > 0).then(|| format!("{} of these {verb}: {why}.", text::count(more)))
+}
+
+/// What should be gone, and is still there.
+fn leaks(report: &Report) -> Option<String> {
+    let leaks = crate::calls::leaked(report)?;
+    Some(format!("{leaks}: what a job did could not be undone, and is still there (see below)."))
 }
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {

@@ -2,7 +2,10 @@
 //! word for keeps its own: `lost` is an error of type `lost`, `cancelled` a skip that says so.
 //!
 //! A composite is no suite, since the cases of its steps are there; only what none of them explains
-//! is a case of its own: an input that was refused, an expectation that did not hold.
+//! is a case of its own: an input that was refused, an expectation that did not hold. Calls that jobs
+//! make are no cases either, since their callers judge them; what was not undone is one.
+
+mod leaks;
 
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use rfx_schemas::outcome::Failure;
@@ -23,6 +26,7 @@ pub fn junit(report: &Report) -> String {
     let cases = |at| Step { report, tree: &tree, at, step: &report.steps[at] }.suite();
     file.add_test_suites((0..report.steps.len()).filter_map(cases));
     file.add_test_suites(gate(report));
+    file.add_test_suites(leaks::suite(report));
     file.to_string().expect("XML is written to memory, from texts that are UTF-8")
 }
 

@@ -6,6 +6,8 @@
 //! Invariant: what functions print, name or return is text from strangers. It passes
 //! `text::plain` before it reaches a terminal or a file, and each rendering escapes it for its format.
 
+mod artifacts;
+mod calls;
 pub mod catalogue;
 pub mod files;
 pub mod html;

@@ -1,12 +1,12 @@
 //! A short markdown for the job summaries of CI systems: the terminal summary's content, with the
 //! evidence folded away. Texts from functions can neither format nor mention nor embed anything.
 
-use rfx_schemas::report::{Detail, JobReport, Report, StepReport};
+use rfx_schemas::report::{CallReport, Detail, JobReport, Report, StepReport};
 use rfx_schemas::verdict::Verdict;
 
 use crate::pick::{self, Mark};
-use crate::text;
 use crate::tree::Tree;
+use crate::{calls, text};
 
 /// Most jobs that are told about one by one.
 const JOBS: usize = 20;
@@ -31,6 +31,8 @@ pub fn markdown(report: &Report) -> String {
     parts.extend(concerns.iter().take(JOBS).map(|(step, job)| concern(step, job)));
     let more = concerns.len().saturating_sub(JOBS);
     parts.extend((more > 0).then(|| format!("… and {more} more")));
+    parts.extend(leaks(report));
+    parts.extend(called(report));
     parts.extend(allowed(report));
     parts.extend(flaky(report));
     parts.extend(outputs(report));
@@ -43,8 +45,9 @@ fn heading(report: &Report) -> String {
     let flow = line(&report.flow);
     let mut text = format!("### {} {} · {flow}\n\n", mark.sign, mark.word.to_uppercase());
     let (counts, duration) = (pick::counts(report), text::human(report.duration));
+    let leaks = calls::leaked(report).map(|leaks| format!(", {leaks}")).unwrap_or_default();
     text.push_str(&format!(
-        "**{counts}** in {duration} · run `{}` · trace {}",
+        "**{counts}{leaks}** in {duration} · run `{}` · trace {}",
         report.run,
         code(&report.trace)
     ));
@@ -132,6 +135,9 @@ fn evidence(detail: &Detail) -> String {
     if more > 0 {
         text.push_str(&format!("- … and {more} more not true\n"));
     }
+    for artifact in detail.artifacts.iter().take(ASSERTIONS) {
+        text.push_str(&format!("- left {}\n", line(&calls::artifact(artifact))));
+    }
     let error = detail.error.as_ref();
     let traceback = error.and_then(|error| error.traceback.as_deref());
     fenced(&mut text, "Expected against seen", "diff", error.and_then(|error| error.diff.as_deref()));
@@ -176,6 +182,29 @@ fn named(
     let named: Vec<String> = all.iter().take(JOBS).map(name).collect();
     let more = if all.len() > JOBS { format!(", … and {} more", all.len() - JOBS) } else { String::new() };
     (!all.is_empty()).then(|| format!("{title}: {}{more}", named.join(", ")))
+}
+
+/// What should have been undone, and was not.
+fn leaks(report: &Report) -> Option<String> {
+    let all: Vec<_> = calls::leaks(report).collect();
+    let mut lines: Vec<_> = all.iter().take(JOBS).map(|leak| self::leak(leak)).collect();
+    lines.extend((all.len() > JOBS).then(|| format!("- … and {} more", all.len() - JOBS)));
+    (!all.is_empty()).then(|| format!("**Not undone**, still there:\n\n{}", lines.join("\n")))
+}
+
+fn leak(leak: &CallReport) -> String {
+    let input = calls::input(leak).map(|input| format!(" {}", code(&input))).unwrap_or_default();
+    format!("- {}{input}: {}", line(&calls::name(leak)), line(&calls::said(leak).unwrap_or_default()))
+}
+
+/// What steps have called and undone, in a line each; calls that did not pass were judged by their callers.
+fn called(report: &Report) -> Option<String> {
+    let mut lines: Vec<_> = calls::by_step(report)
+        .take(JOBS)
+        .map(|(step, counted)| format!("- {}: {counted}", line(&step)))
+        .collect();
+    lines.extend((!report.undos.is_empty()).then(|| format!("- {}", calls::counted(&report.undos, "undo"))));
+    (!lines.is_empty()).then(|| format!("Calls:\n\n{}", lines.join("\n")))
 }
 
 /// What the flow gave back.
@@ -228,6 +257,11 @@ mod tests {
     #[test]
     fn flows_inside_of_flows() {
         insta::assert_snapshot!(markdown(&fixtures::composites()));
+    }
+
+    #[test]
+    fn calls_and_leaks() {
+        insta::assert_snapshot!(markdown(&fixtures::calls()));
     }
 
     #[test]

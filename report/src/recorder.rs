@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rfx_flow::{PlanError, RunState};
+use rfx_flow::{Child, PlanError, RunState};
 use rfx_schemas::exit;
 use rfx_schemas::fact::{Fact, Finished, Submitted};
 use rfx_schemas::id::JobId;
 use rfx_schemas::outcome::Outcome;
 use rfx_schemas::payload::{Payload, hex};
 use rfx_schemas::plan::{Plan, PlannedStep};
-use rfx_schemas::report::{AttemptReport, Detail, JobReport, Report, SCHEMA, StepReport};
+use rfx_schemas::report::{AttemptReport, CallReport, Detail, JobReport, Report, SCHEMA, StepReport};
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{OutcomeKind, Verdict};
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub struct Recorder {
     submitted: Submitted,
     at: Stamp,
     steps: Vec<Recorded>,
+    /// Of calls and undos, as the state has them.
+    calls: Vec<Kept>,
     /// Names of workers and digests: there are few, on many attempts.
     texts: HashSet<Arc<str>>,
     cancelled: Option<String>,
@@ -50,6 +52,29 @@ struct Kept {
     attempts: Vec<AttemptReport>,
 }
 
+impl Kept {
+    fn keep(&mut self, outcome: &Outcome, worker: Arc<str>, digest: Option<Arc<str>>, small: bool) {
+        self.key = outcome.key.as_deref().map(Box::from);
+        // Of polling, the last look is kept: there may be thousands.
+        if self.attempts.last().is_some_and(|last| last.kind == OutcomeKind::Unmet) {
+            self.attempts.pop();
+            self.unmet += 1;
+        }
+        self.attempts.reserve_exact(1);
+        self.attempts.push(AttemptReport {
+            attempt: outcome.attempt,
+            kind: outcome.kind,
+            worker,
+            released: outcome.released,
+            started: outcome.started,
+            ended: outcome.ended,
+            deliveries: u32::try_from(outcome.deliveries).unwrap_or(u32::MAX),
+            digest,
+            detail: detail(outcome, small),
+        });
+    }
+}
+
 impl Recorder {
     /// A run that was submitted, as the stream stored it at `at`.
     pub fn new(
@@ -65,6 +90,7 @@ impl Recorder {
             submitted,
             at,
             steps,
+            calls: Vec::new(),
             texts: HashSet::new(),
             cancelled: None,
             finished: None,
@@ -110,6 +136,7 @@ impl Recorder {
             }
             Fact::Finished(finished) => self.finished = Some((finished.clone(), at)),
             Fact::Submitted(_) | Fact::Started(_) | Fact::Cancelled(..) | Fact::Settled(_) => {}
+            Fact::Call(..) | Fact::Undo(..) | Fact::Returned(..) => {}
         }
         self.state.apply(fact, at);
     }
@@ -121,34 +148,26 @@ impl Recorder {
 
     fn keep(&mut self, outcome: &Outcome) {
         let (step, item) = (outcome.job.step as usize, outcome.job.item as usize);
-        let small = self.state.steps().get(step).is_some_and(|s| s.jobs.len() <= SMALL_STEP);
+        let call = step.checked_sub(self.steps.len());
+        let small = match call {
+            Some(_) => self.state.children().len() <= SMALL_STEP,
+            None => self.state.steps()[step].jobs.len() <= SMALL_STEP,
+        };
         let worker = self.text(outcome.worker.as_str());
         let digest = outcome.digest.as_deref().map(|digest| self.text(digest));
-        let Some(recorded) = self.steps.get_mut(step) else { return };
+        if let Some(at) = call {
+            if self.calls.len() <= at {
+                self.calls.resize_with(at + 1, Kept::default);
+            }
+            return self.calls[at].keep(outcome, worker, digest, small);
+        }
+        let recorded = &mut self.steps[step];
         recorded.first = Some(recorded.first.map_or(outcome.released, |first| first.min(outcome.released)));
         recorded.last = Some(recorded.last.map_or(outcome.ended, |last| last.max(outcome.ended)));
         if recorded.jobs.len() <= item {
             recorded.jobs.resize_with(item + 1, Kept::default);
         }
-        let kept = &mut recorded.jobs[item];
-        kept.key = outcome.key.as_deref().map(Box::from);
-        // Of polling, the last look is kept: there may be thousands.
-        if kept.attempts.last().is_some_and(|last| last.kind == OutcomeKind::Unmet) {
-            kept.attempts.pop();
-            kept.unmet += 1;
-        }
-        kept.attempts.reserve_exact(1);
-        kept.attempts.push(AttemptReport {
-            attempt: outcome.attempt,
-            kind: outcome.kind,
-            worker,
-            released: outcome.released,
-            started: outcome.started,
-            ended: outcome.ended,
-            deliveries: u32::try_from(outcome.deliveries).unwrap_or(u32::MAX),
-            digest,
-            detail: detail(outcome, small),
-        });
+        recorded.jobs[item].keep(outcome, worker, digest, small);
     }
 
     /// The one copy of a text that many attempts have.
@@ -195,8 +214,43 @@ impl Recorder {
             data: plan.data.iter().map(|(name, set)| (name.clone(), set.file.clone())).collect(),
             outputs: outputs.map(shown),
             anomalies,
-            steps: (0..plan.steps.len()).map(|at| self.step(at, &plan.steps[at])).collect(),
+            steps: self.steps(),
+            undos: self.calls(Child::is_undo).into_iter().map(|(_, undo)| undo).collect(),
         }
+    }
+
+    fn steps(&self) -> Vec<StepReport> {
+        let plan = self.state.plan();
+        let mut steps: Vec<_> = (0..plan.steps.len()).map(|at| self.step(at, &plan.steps[at])).collect();
+        for (root, call) in self.calls(|child| !child.is_undo()) {
+            steps[root].calls.push(call);
+        }
+        steps
+    }
+
+    /// The calls, or the undos, with the step that they belong to.
+    fn calls(&self, which: impl Fn(&Child) -> bool) -> Vec<(usize, CallReport)> {
+        let children = self.state.children().iter().enumerate().filter(|(_, child)| which(child));
+        let report = |(at, child): (usize, &Child)| {
+            let (job, (caller, attempt, _), call) = (self.state.child_id(at), child.caller(), child.call());
+            let version = call.version.as_ref().map(|version| format!("@{version}"));
+            let report = CallReport {
+                job,
+                path: self.state.path(job.step as usize),
+                caller,
+                attempt,
+                key: child.key().map(Box::from),
+                uses: format!("{}{}", call.uses, version.unwrap_or_default()),
+                group: call.group.to_string(),
+                queue: call.queue.to_string(),
+                verdict: child.job().verdict(),
+                leak: child.leak().map(str::to_owned),
+                input: child.leak().and(child.input()).map(shown),
+                attempts: self.calls.get(at).map(|kept| kept.attempts.clone()).unwrap_or_default(),
+            };
+            (child.root(), report)
+        };
+        children.map(report).collect()
     }
 
     fn step(&self, at: usize, planned: &PlannedStep) -> StepReport {
@@ -236,6 +290,7 @@ impl Recorder {
             counts: state.counts,
             duration: self.duration(at, planned, recorded),
             jobs: jobs.collect(),
+            calls: Vec::new(),
         }
     }
 
@@ -265,10 +320,13 @@ impl Recorder {
 }
 
 fn detail(outcome: &Outcome, small: bool) -> Option<Box<Detail>> {
+    let artifacts = outcome.artifacts.clone();
     if outcome.kind == OutcomeKind::Passed && !small {
-        return None;
+        let detail = Detail { artifacts, ..Detail::default() };
+        return (detail != Detail::default()).then(|| Box::new(detail));
     }
     let detail = Detail {
+        artifacts,
         error: outcome.error.clone(),
         assertions: outcome.assertions.clone(),
         input: outcome.input.as_ref().map(shown),

@@ -3,6 +3,7 @@
 //!
 //! It must read well in a CI log too, so without colour it is plain text and nothing depends on width.
 
+mod calls;
 mod evidence;
 mod steps;
 
@@ -40,7 +41,11 @@ pub fn summary(report: &Report, style: Style) -> String {
     if !style.brief {
         reasons(&mut out, report);
     }
+    if !style.brief {
+        calls::called(&mut out, report);
+    }
     concerns(&mut out, report);
+    calls::leaks(&mut out, report);
     quiet(&mut out, &pick::allowed(report), allowed);
     quiet(&mut out, &pick::flaky(report).collect::<Vec<_>>(), flaky);
     if !style.brief {
@@ -239,7 +244,8 @@ fn closing(report: &Report, style: Style) -> String {
     let failed = (report.counts.failed + report.counts.error).saturating_sub(report.counts.allowed);
     let gate =
         if report.verdict.is_some_and(Verdict::is_pass) && failed > 0 { ", within the gate," } else { "" };
-    format!("{verdict}  {flow}  {counts}{gate} in {duration}   run {}", report.run)
+    let leaks = crate::calls::leaked(report).map(|leaks| format!(", {leaks}")).unwrap_or_default();
+    format!("{verdict}  {flow}  {counts}{leaks}{gate} in {duration}   run {}", report.run)
 }
 
 #[cfg(test)]
@@ -273,6 +279,13 @@ mod tests {
     #[test]
     fn flows_inside_of_flows() {
         insta::assert_snapshot!(shown(&fixtures::composites(), Style::default()));
+    }
+
+    #[test]
+    fn calls_and_leaks() {
+        insta::assert_snapshot!(shown(&fixtures::calls(), Style::default()));
+        let brief = shown(&fixtures::calls(), Style { brief: true, ..Style::default() });
+        assert!(brief.contains("! leak  steps.device/undo-1 tenants.delete") && !brief.contains("call-2"));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The bodies of facts. A fact is recorded once and never changed; all else is a fold over facts.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::Message;
-use crate::id::RunId;
-use crate::name::Member;
-use crate::outcome::Outcome;
+use crate::id::{Attempt, JobId, RunId};
+use crate::name::{Function, Group, Member, Queue, Version};
+use crate::outcome::{Failure, Outcome};
 use crate::payload::Payload;
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, micros};
 use crate::trace::TraceContext;
 use crate::verdict::{Counts, Verdict};
 
@@ -97,6 +99,63 @@ pub struct Ended {
     pub outcomes: Vec<Outcome>,
 }
 
+/// `call-<n>` and `undo-<n>`: an attempt calls a function, or says what undoes what it is about to do.
+/// Where that runs is decided here, by the worker, so that every reader sees the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// The function.
+    pub function: Function,
+    /// Which version of it; none takes what the worker has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// Where it runs.
+    pub group: Group,
+    /// In which lane.
+    pub queue: Queue,
+    /// Longest time that an attempt of it may run.
+    #[serde(with = "micros")]
+    pub timeout: Duration,
+    /// What it is called with.
+    pub input: Payload,
+    /// Digest of what is called with what: an attempt that is executed again must ask for the same.
+    pub digest: String,
+    /// Whether the caller's own lane admits few jobs at once: then nothing that it waits for may be
+    /// in that lane.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub limited: bool,
+    /// The caller's span.
+    pub trace: TraceContext,
+}
+
+/// `return-<n>`: what a call came to, recorded by the driver where the caller may read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The job that the call was; none when it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// What it gave back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Payload>,
+}
+
+/// Which call, or which undo, of which attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Caller {
+    /// The group whose worker recorded it.
+    pub group: Group,
+    /// The job that calls.
+    pub job: JobId,
+    /// Its attempt.
+    pub attempt: Attempt,
+    /// The number of the call among those of the attempt, from 1.
+    pub number: u32,
+}
+
 impl Message for Submitted {
     const KIND: &'static str = "submitted";
 }
@@ -115,6 +174,12 @@ impl Message for Started {
 impl Message for Ended {
     const KIND: &'static str = "ended";
 }
+impl Message for Called {
+    const KIND: &'static str = "called";
+}
+impl Message for Returned {
+    const KIND: &'static str = "returned";
+}
 
 /// A fact with its body, as a fold takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,4 +196,10 @@ pub enum Fact {
     Started(Started),
     /// See [`Ended`].
     Ended(Ended),
+    /// A call; see [`Called`].
+    Call(Caller, Box<Called>),
+    /// What is to undo something; see [`Called`].
+    Undo(Caller, Box<Called>),
+    /// See [`Returned`].
+    Returned(Caller, Returned),
 }

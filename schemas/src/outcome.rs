@@ -173,4 +173,8 @@ pub mod kind {
     pub const MISSING: &str = "missing";
     /// The step's input could not be made from its template.
     pub const TEMPLATE: &str = "template";
+    /// The run does not let the attempt call another function: too deep, or into a lane that waits for it.
+    pub const CALL: &str = "call";
+    /// An attempt that was executed again called another function, or with another input.
+    pub const NONDETERMINISTIC: &str = "nondeterministic";
 }

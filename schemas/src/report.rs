@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{Attempt, JobId, RunId};
-use crate::outcome::{Assertion, Failure};
+use crate::outcome::{Artifact, Assertion, Failure};
 use crate::plan::{About, Phase};
 use crate::stamp::{Stamp, micros};
 use crate::verdict::{Counts, OutcomeKind, Verdict};
@@ -75,6 +75,9 @@ pub struct Report {
     pub anomalies: Anomalies,
     /// Its steps, in the order of the plan.
     pub steps: Vec<StepReport>,
+    /// What was to be undone, in the order in which it was done; what was not is a leak.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undos: Vec<CallReport>,
 }
 
 /// What at-least-once delivery did, counted.
@@ -131,6 +134,42 @@ pub struct StepReport {
     pub duration: Duration,
     /// Its jobs, by item.
     pub jobs: Vec<JobReport>,
+    /// What they have called, themselves and through others, in the order of the calls. Counted nowhere:
+    /// whoever called has judged it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallReport>,
+}
+
+/// A call that an attempt made, or what was to undo something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallReport {
+    /// Which job it is.
+    pub job: JobId,
+    /// Where it comes from: `steps.device/call-1 hosts.register`.
+    pub path: String,
+    /// The job that has called.
+    pub caller: JobId,
+    /// In which attempt.
+    pub attempt: Attempt,
+    /// What people call the item of the job that has called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Box<str>>,
+    /// The function, with the version.
+    pub uses: String,
+    /// Where it ran.
+    pub group: String,
+    /// In which lane.
+    pub queue: String,
+    /// Its verdict; none while it goes on, or waits.
+    pub verdict: Option<Verdict>,
+    /// Why it was not undone: what should be gone is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leak: Option<String>,
+    /// What it was called with; of leaks only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// Its attempts, in order.
+    pub attempts: Vec<AttemptReport>,
 }
 
 /// A job of the run.
@@ -196,4 +235,7 @@ pub struct Detail {
     /// What it printed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tail: String,
+    /// Files that it left. Beside the report they are in `artifacts/<job>-<attempt>/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
 }

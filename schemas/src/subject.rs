@@ -3,10 +3,13 @@
 //! Invariant: `Subject::parse` undoes `Display`-like building exactly; a subject that rfx did not
 //! build does not parse.
 
+mod attempt;
+
 use std::fmt::Write as _;
 
 use crate::id::{Attempt, JobId, RunId};
 use crate::name::{Function, Group, Namespace, Queue};
+pub use attempt::AttemptFact;
 
 /// Why a text is not a subject of rfx.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,15 +47,6 @@ pub enum RunFact {
     Settled,
     /// Every job has a verdict.
     Finished,
-}
-
-/// A fact about one attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AttemptFact {
-    /// Its outcome.
-    Ended,
-    /// A worker started it at its n-th delivery (recorded from the second on).
-    Started(u64),
 }
 
 /// What a subject of `rfx.event.…` says.
@@ -138,12 +132,9 @@ impl Subjects {
                 RunFact::Settled => write!(text, "{ns}.event.{run}.run.settled"),
                 RunFact::Finished => write!(text, "{ns}.event.{run}.run.finished"),
             },
-            FactSubject::Attempt { run, group, job, attempt, fact } => match fact {
-                AttemptFact::Ended => write!(text, "{ns}.event.{run}.{group}.{job}.{attempt}.ended"),
-                AttemptFact::Started(n) => {
-                    write!(text, "{ns}.event.{run}.{group}.{job}.{attempt}.start-{n}")
-                }
-            },
+            FactSubject::Attempt { run, group, job, attempt, fact } => {
+                write!(text, "{ns}.event.{run}.{group}.{job}.{attempt}.{fact}")
+            }
         };
         text
     }
@@ -218,12 +209,7 @@ impl Subjects {
         let [_, group, job, attempt, fact] = tokens[..] else {
             return Err(bad(&"expected <run>.<group>.<job>.<attempt>.<fact>"));
         };
-        let fact = match fact {
-            "ended" => AttemptFact::Ended,
-            other => AttemptFact::Started(
-                numbered(other, "start-").ok_or_else(|| bad(&"no such fact about an attempt"))?,
-            ),
-        };
+        let fact = AttemptFact::parse(fact).ok_or_else(|| bad(&"no such fact about an attempt"))?;
         Ok(FactSubject::Attempt {
             run,
             group: parse(subject, Some(&group))?,
@@ -347,7 +333,7 @@ mod tests {
         #[test]
         fn fact_subjects_round_trip(
             group in any_group(), run in any_run(), job in any_job(), attempt in any_attempt(),
-            n in any::<u64>(), kind in 0..6,
+            n in any::<u64>(), kind in 0..9,
         ) {
             let subjects = Subjects::new("team-a".parse().expect("a namespace"));
             let attempt = |fact| FactSubject::Attempt { run, group: group.clone(), job, attempt, fact };
@@ -357,6 +343,9 @@ mod tests {
                 2 => FactSubject::Run { run, fact: RunFact::Finished },
                 5 => FactSubject::Run { run, fact: RunFact::Settled },
                 3 => attempt(AttemptFact::Ended),
+                6 => attempt(AttemptFact::Call(n as u32)),
+                7 => attempt(AttemptFact::Undo(n as u32)),
+                8 => attempt(AttemptFact::Return(n as u32)),
                 _ => attempt(AttemptFact::Started(n)),
             };
             prop_assert_eq!(subjects.parse_fact(&subjects.fact(&fact)), Ok(fact));

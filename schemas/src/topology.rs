@@ -15,6 +15,14 @@ pub const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Below 1,000 the server's window, not the workers, sets the pace (measured).
 pub const MAX_ACK_PENDING: i64 = 4_000;
 
+/// Below this many a lane is limited: jobs of it that wait for jobs of it could fill it.
+const LIMITED: i64 = 1_000;
+
+/// Whether a lane whose consumer admits so many jobs at once is a limited one.
+pub fn is_limited(max_ack_pending: i64) -> bool {
+    (1..LIMITED).contains(&max_ack_pending)
+}
+
 /// How often a member says that it is there, and how long that holds.
 pub const PRESENCE_EVERY: Duration = Duration::from_secs(5);
 /// See [`PRESENCE_EVERY`].

@@ -70,6 +70,17 @@ impl Verdict {
     pub const ALL: [Self; 7] =
         [Self::Passed, Self::Flaky, Self::Failed, Self::Error, Self::Lost, Self::Skipped, Self::Cancelled];
 
+    /// The gravest first.
+    const GRAVEST: [Self; 7] =
+        [Self::Cancelled, Self::Lost, Self::Error, Self::Failed, Self::Flaky, Self::Passed, Self::Skipped];
+
+    /// The gravest of some; skipped when there are none.
+    pub fn gravest(of: impl IntoIterator<Item = Self>) -> Self {
+        let mut counts = Counts::default();
+        of.into_iter().for_each(|verdict| counts.add(verdict));
+        counts.verdict()
+    }
+
     /// The word used in reports, expressions and the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -171,9 +182,8 @@ impl Counts {
     /// The verdict of the whole: the gravest there is. What is ours (`lost`) outranks what the
     /// tests said, since then their answer is not whole; nothing at all counts as skipped.
     pub fn verdict(&self) -> Verdict {
-        let gravest = [Verdict::Cancelled, Verdict::Lost, Verdict::Error, Verdict::Failed, Verdict::Flaky];
-        let worst = gravest.into_iter().find(|v| self.get(*v) > 0);
-        worst.unwrap_or(if self.passed > 0 { Verdict::Passed } else { Verdict::Skipped })
+        let worst = Verdict::GRAVEST.into_iter().find(|v| self.get(*v) > 0);
+        worst.unwrap_or(Verdict::Skipped)
     }
 
     fn slot(&mut self, verdict: Verdict) -> &mut u32 {

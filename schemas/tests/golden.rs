@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rfx_schemas::encoding::{Message, decode, encode};
-use rfx_schemas::fact::{Cancelled, Cause, Ended, Finished, Settled, Started, Submitted};
+use rfx_schemas::fact::{Called, Cancelled, Cause, Ended, Finished, Returned, Settled, Started, Submitted};
 use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::job::{Job, JobMessage};
 use rfx_schemas::outcome::{Artifact, Assertion, Failure, Outcome, StateRead, StateScope};
@@ -162,4 +162,27 @@ fn facts_about_runs() {
             outputs,
         },
     );
+}
+
+#[test]
+fn facts_about_calls() {
+    let called = Called {
+        function: "hosts.register".parse().expect("a function"),
+        version: Some("1".parse().expect("a version")),
+        group: "aws-eu1".parse().expect("a group"),
+        queue: "main".parse().expect("a queue"),
+        timeout: Duration::from_secs(30),
+        input: inline(&json!({"name": "web-1"})),
+        digest: "ab".repeat(32),
+        limited: true,
+        trace: trace().attempt(run(), JobId { step: 0, item: 0 }, Attempt::FIRST, 1),
+    };
+    check("called", &called);
+    let returned = Returned {
+        job: Some(JobId { step: 9, item: 0 }),
+        verdict: Verdict::Error,
+        error: Some(Failure::new("ValueError", "no such host")),
+        output: Some(inline(&json!({"id": 7}))),
+    };
+    check("returned", &returned);
 }

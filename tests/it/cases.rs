@@ -2,11 +2,12 @@
 
 #[allow(dead_code, reason = "the tests of the fold read the rest")]
 #[path = "../../flow/tests/cases/mod.rs"]
-mod table;
+pub mod table;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use rfx_schemas::report::{JobReport, Report};
+use rfx_schemas::report::{AttemptReport, CallReport, JobReport, Report};
 use rfx_tests::world::World;
 use table::{Case, Expected};
 use tokio::task::JoinSet;
@@ -71,27 +72,50 @@ fn expected(case: &Case, report: &Report, at: usize) -> Expected {
     step
 }
 
+/// What the jobs of a run have called, and what was to be undone.
+fn calls(report: &Report) -> impl Iterator<Item = &CallReport> {
+    report.steps.iter().flat_map(|step| &step.calls).chain(&report.undos)
+}
+
+/// How calls and undos ended, in the order of the table.
+fn calls_ended(report: &Report) -> Vec<Expected> {
+    let mut ended: BTreeMap<&str, Expected> = BTreeMap::new();
+    for call in calls(report) {
+        let verdict = call.verdict.map(|verdict| verdict.to_string()).unwrap_or_default();
+        let first = || Expected { path: call.path.clone(), verdict, jobs: Vec::new() };
+        let kinds = call.attempts.iter().map(|attempt| attempt.kind.to_string()).collect();
+        ended.entry(&call.path).or_insert_with(first).jobs.push(kinds);
+    }
+    ended.into_values().collect()
+}
+
 /// Checks that each of the steps that a case names was released when those before it had ended.
 fn assert_order(case: &Case, report: &Report) {
-    let attempts = |path: &String| {
-        let step = report.steps.iter().find(|step| step.path == *path).expect("a step");
-        step.jobs.iter().flat_map(|job| &job.attempts)
+    let attempts = |path: &String| -> Vec<&AttemptReport> {
+        let step = report.steps.iter().filter(|step| step.path == *path);
+        let jobs = step.flat_map(|step| &step.jobs).flat_map(|job| &job.attempts);
+        jobs.chain(calls(report).filter(|call| call.path == *path).flat_map(|call| &call.attempts)).collect()
     };
     for pair in case.order.windows(2) {
-        let ended = attempts(&pair[0]).map(|attempt| attempt.ended).max();
-        let released = attempts(&pair[1]).map(|attempt| attempt.released).min();
+        let ended = attempts(&pair[0]).iter().map(|attempt| attempt.ended).max();
+        let released = attempts(&pair[1]).iter().map(|attempt| attempt.released).min();
         assert!(ended.is_some() && ended <= released, "{}: {} before {}", case.name, pair[0], pair[1]);
     }
 }
 
-fn assert_case(case: &Case, code: i32, dir: &Path, said: &str) {
+pub fn assert_case(case: &Case, code: i32, dir: &Path, said: &str) {
     let name = &case.name;
     assert_eq!(code, case.exit, "{name}: {said}");
     let bytes = std::fs::read(dir.join("report.json")).expect("a report");
     let report = rfx_report::json::read(&bytes).expect("a readable report");
     let verdict = report.verdict.expect("it has ended").to_string();
     assert_eq!(verdict, case.verdict, "{name}: {said}");
-    assert_eq!(report.steps.len(), case.steps.len(), "{name}: {said}");
+    let in_plan = case.steps.iter().filter(|step| !step.path.contains(' ')).count();
+    assert_eq!(report.steps.len(), in_plan, "{name}: {said}");
+    let of_calls = case.steps.iter().filter(|step| step.path.contains(' '));
+    assert_eq!(calls_ended(&report), of_calls.cloned().collect::<Vec<_>>(), "{name}: {said}");
+    let leaks = report.undos.iter().filter(|undo| undo.leak.is_some()).count();
+    assert_eq!(leaks, case.leaks, "{name}: {said}");
     for at in 0..report.steps.len() {
         assert_eq!(ended(&report, at), expected(case, &report, at), "{name}: {said}");
     }

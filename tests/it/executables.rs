@@ -9,7 +9,7 @@ use rfx_tests::process::{Process, bin, root};
 use rfx_tests::world::World;
 
 /// Scripts, each with the verdict, the kind of its error, and a part of the message.
-const CASES: [(&str, &str, Verdict, &str, &str); 12] = [
+const CASES: [(&str, &str, Verdict, &str, &str); 13] = [
     ("passes", r#"echo '{"n": 2}' > "$RFX_OUTPUT""#, Verdict::Passed, "", ""),
     ("says_nothing", "exit 0", Verdict::Passed, "", ""),
     ("fails", "echo 'two of three' >&2; exit 1", Verdict::Failed, "Failed", "two of three"),
@@ -40,6 +40,7 @@ const CASES: [(&str, &str, Verdict, &str, &str); 12] = [
         "did not say why",
     ),
     ("leaves_a_child", "sleep 600 & echo $! > \"$PIDS/leaves_a_child\"", Verdict::Passed, "", ""),
+    ("lets_one_escape", "setsid sleep 600 & echo $! > \"$PIDS/lets_one_escape\"", Verdict::Passed, "", ""),
 ];
 
 /// A child that ignores SIGTERM, of a parent that does so, too.
@@ -59,7 +60,12 @@ fn worker(world: &World, pool: &str) -> Process {
     command
         .args(["--pool", pool, "--slots", "8", "--python", "/nonexistent"])
         .env("PATH", format!("{bin}:{path}"));
-    command.env("RFX_SECRET_API_TOKEN", "hunter2-hunter2").env("RFX_SECRET_OTHER", "not-for-it");
+    let tmp = world.dir().join("tmp");
+    std::fs::create_dir_all(&tmp).expect("a folder");
+    command
+        .env("TMPDIR", tmp)
+        .env("RFX_SECRET_API_TOKEN", "hunter2-hunter2")
+        .env("RFX_SECRET_OTHER", "not-for-it");
     Process::start(&mut command, &world.dir().join("worker.log"))
 }
 
@@ -116,21 +122,15 @@ async fn every_way_to_end_is_an_outcome() {
     assert!(message.contains("did not stop when asked to, and was killed"), "{message}");
     gone(&world, "stubborn").await;
     gone(&world, "leaves_a_child").await;
+    gone(&world, "lets_one_escape").await;
     let log = worker.output() + &ran.stdout;
     assert!(!log.contains("hunter2"), "a secret's value is shown nowhere: {log}");
-    let left = std::fs::read_dir(std::env::temp_dir()).expect("a folder").flatten();
-    let of_worker =
-        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("rfx-attempt-");
-    let ours = |entry: &std::fs::DirEntry| {
-        entry.metadata().and_then(|m| m.modified()).is_ok_and(|at| at > started())
-    };
-    assert_eq!(left.filter(of_worker).filter(ours).count(), 0, "attempts leave no folders");
-}
-
-/// Long before anything of this process's tests.
-fn started() -> std::time::SystemTime {
-    let stat = std::fs::metadata("/proc/self").and_then(|file| file.modified());
-    stat.unwrap_or(std::time::SystemTime::UNIX_EPOCH)
+    eventually("attempts leave no folders", async || {
+        let left = std::fs::read_dir(world.dir().join("tmp")).expect("a folder").flatten();
+        let of_attempt = |e: &std::fs::DirEntry| e.file_name().to_string_lossy().starts_with("rfx-attempt-");
+        (left.filter(of_attempt).count() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,6 +158,27 @@ async fn the_example_runs_and_stands_in_the_catalogue() {
     );
     let failed = world.publish(["run", "limit.yaml"]).await;
     assert!(failed.code == 1 && failed.stdout.contains("1 are allowed"), "{}", failed.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_leaves_no_program_behind() {
+    let mut world = World::new().await;
+    script(&world, "hangs", "setsid sleep 600 & echo $! > \"$PIDS/child\"; echo $$ > \"$PIDS/hangs\"; wait");
+    let manifest = "name = \"t\"\n[[function]]\nname = \"t.hangs\"\nexec = [\"./hangs.sh\"]\n";
+    let pool = world.file("pool/pool.toml", manifest).parent().expect("a folder").display().to_string();
+    world.file("flow.yaml", "flow: x\nsteps:\n  a: { uses: t.hangs }\n");
+    let worker = worker(&world, &pool);
+    worker.printed("serving").await;
+    let _client = world.start("rfx-publish", ["run", "flow.yaml"]);
+    let pid = world.dir().join("hangs");
+    eventually("it runs", async || {
+        let written = std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'));
+        written.then_some(())
+    })
+    .await;
+    worker.crash();
+    gone(&world, "hangs").await;
+    gone(&world, "child").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

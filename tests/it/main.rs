@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod call;
+mod calls;
 mod cases;
 mod catalogue;
 mod composites;
@@ -13,6 +14,7 @@ mod faults;
 mod flow;
 mod functions;
 mod native;
+mod own_worker;
 mod plan;
 mod roles;
 mod scaffold;

@@ -1,8 +1,10 @@
 //! The roles' users of `deploy/nats/server.conf`: each can do its part, and no more.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rfx_config::settings::Nats;
 use rfx_schemas::id::{Attempt, JobId, RunId};
 use rfx_schemas::name::Queue;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
@@ -10,6 +12,8 @@ use rfx_tests::process::{Process, Ran, root, run, with};
 use rfx_tests::world::World;
 use rfx_transport::connect::connect;
 use rfx_transport::{Guarded, Transport};
+
+use crate::own_worker::{Seen, worker_as};
 
 /// The deployed configuration, with passwords filled in, and without the monitoring port and the store that a test cannot share.
 fn config(dir: &std::path::Path) -> PathBuf {
@@ -22,12 +26,16 @@ fn config(dir: &std::path::Path) -> PathBuf {
     path
 }
 
-async fn as_user(world: &World, user: &str) -> Transport {
+fn nats_of(world: &World, user: &str) -> Nats {
     let mut nats = world.nats();
     nats.user = Some(user.to_owned());
     nats.password = Some(rfx_config::Secret::new("pw"));
     nats.inbox_prefix = Some(format!("_INBOX_{user}"));
-    connect(&nats, user).await.expect("connected")
+    nats
+}
+
+async fn as_user(world: &World, user: &str) -> Transport {
+    connect(&nats_of(world, user), user).await.expect("connected")
 }
 
 fn command(world: &World, name: &str, user: &str) -> std::process::Command {
@@ -62,6 +70,22 @@ async fn each_role_does_its_part_with_the_rights_it_has() {
         assert!(!process.output().contains("ermissions"), "{}", process.output());
     }
     assert!(!ran.stderr.contains("ermissions"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_and_undos_need_no_further_rights() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let world = World::with_config(Some(config(dir.path()))).await;
+    let operator = as_user(&world, "operator").await;
+    operator.ensure_consumer(&"local".parse().expect("a group"), &Queue::main()).await.expect("set up");
+    let seen = Arc::<Seen>::default();
+    let _worker = worker_as(&nats_of(&world, "worker_local"), &operator, 2, &seen).await;
+    let flow = "flow: x\nsteps:\n  a: { uses: t.parent, with: { calls: 2 } }\n  b: { uses: t.make, with: { names: [b] } }\n";
+    world.file("flow.yaml", flow);
+    let ran: Ran = run(with(command(&world, "rfx-publish", "publisher"), ["run", "flow.yaml"])).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(!ran.stderr.contains("ermissions"), "{}", ran.stderr);
+    assert_eq!(*seen.dropped.lock().expect("no panic"), ["b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

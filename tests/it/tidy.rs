@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("worker", &["rfx-config", "rfx-expr", "rfx-flow", "rfx-schemas", "rfx-transport"]),
     ("collector", &["rfx-config", "rfx-flow", "rfx-report", "rfx-schemas", "rfx-transport"]),
     ("cli", &["rfx-collector", "rfx-config", "rfx-publisher", "rfx-schemas", "rfx-transport", "rfx-worker"]),
-    ("tests", &["rfx", "rfx-config", "rfx-report", "rfx-schemas", "rfx-transport"]),
+    ("tests", &["rfx", "rfx-config", "rfx-report", "rfx-schemas", "rfx-transport", "rfx-worker"]),
     ("xtask", &[]),
     ("examples/executables", &[]),
     ("examples/native-worker", &["rfx-worker"]),

@@ -35,6 +35,19 @@ impl Transport {
         made.map(drop).map_err(|e| TransportError::failed("making a stream", e))
     }
 
+    /// Makes a lane that admits so many jobs at once, as an operator might: for tests.
+    #[doc(hidden)]
+    pub async fn make_limited_lane(
+        &self,
+        group: &Group,
+        queue: &Queue,
+        max_ack_pending: i64,
+    ) -> Result<(), TransportError> {
+        let spec = ConsumerSpec { max_ack_pending, ..self.topology().consumer(group, queue) };
+        let made = self.js().create_consumer_on_stream(consumer_config(&spec), self.topology().jobs()).await;
+        made.map(drop).map_err(|e| TransportError::failed("making a consumer", e))
+    }
+
     async fn ensure_stream(&self, spec: &StreamSpec) -> Result<(), TransportError> {
         let what = format!("setting up stream {}", spec.name);
         let started = Instant::now();

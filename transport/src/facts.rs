@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer};
 use rfx_schemas::encoding::{DecodeError, decode};
-use rfx_schemas::fact::Fact;
+use rfx_schemas::fact::{Caller, Fact};
 use rfx_schemas::id::RunId;
 use rfx_schemas::name::Member;
 use rfx_schemas::stamp::Stamp;
@@ -233,7 +233,15 @@ fn body(subject: &FactSubject, payload: &[u8]) -> Result<Fact, DecodeError> {
         FactSubject::Run { fact: RunFact::Cancelled(n), .. } => Fact::Cancelled(*n, decode(payload)?),
         FactSubject::Run { fact: RunFact::Settled, .. } => Fact::Settled(decode(payload)?),
         FactSubject::Run { fact: RunFact::Finished, .. } => Fact::Finished(decode(payload)?),
-        FactSubject::Attempt { fact: AttemptFact::Ended, .. } => Fact::Ended(decode(payload)?),
-        FactSubject::Attempt { fact: AttemptFact::Started(_), .. } => Fact::Started(decode(payload)?),
+        FactSubject::Attempt { fact, group, job, attempt, .. } => {
+            let caller = |number| Caller { group: group.clone(), job: *job, attempt: *attempt, number };
+            match *fact {
+                AttemptFact::Ended => Fact::Ended(decode(payload)?),
+                AttemptFact::Started(_) => Fact::Started(decode(payload)?),
+                AttemptFact::Call(n) => Fact::Call(caller(n), Box::new(decode(payload)?)),
+                AttemptFact::Undo(n) => Fact::Undo(caller(n), Box::new(decode(payload)?)),
+                AttemptFact::Return(n) => Fact::Returned(caller(n), decode(payload)?),
+            }
+        }
     })
 }

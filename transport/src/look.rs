@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use rfx_schemas::encoding::{Message, decode};
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject, RunFact};
 use tokio::time::timeout;
 
@@ -47,6 +48,13 @@ impl Transport {
     pub async fn has_fact(&self, fact: &FactSubject) -> Result<bool, TransportError> {
         let subject = self.subjects().fact(fact);
         Ok(self.last_of(&self.topology().events(), &subject).await?.is_some())
+    }
+
+    /// A fact, if it is recorded.
+    pub async fn read_fact<T: Message>(&self, fact: &FactSubject) -> Result<Option<T>, TransportError> {
+        let subject = self.subjects().fact(fact);
+        let Some(stored) = self.last_of(&self.topology().events(), &subject).await? else { return Ok(None) };
+        decode(&stored.payload).map(Some).map_err(|error| TransportError::unreadable(subject, error))
     }
 
     /// The last message on a subject of a stream.

@@ -9,6 +9,7 @@ use rfx_schemas::name::{Group, Queue};
 use rfx_schemas::plan::Plan;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject, RunFact};
+use rfx_schemas::topology::is_limited;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -120,6 +121,21 @@ impl Transport {
     /// Jobs of a lane that are with its workers.
     pub async fn lane_delivered(&self, group: &Group, queue: &Queue) -> Result<u64, TransportError> {
         Ok(self.lane_state(group, queue).await?.map_or(0, |(_, delivered)| delivered))
+    }
+
+    /// Whether a lane admits few jobs at once, over all of its workers: somebody has limited it.
+    pub async fn lane_is_limited(&self, group: &Group, queue: &Queue) -> Result<bool, TransportError> {
+        let name = self.topology().consumer(group, queue).name;
+        let what = format!("asking for the limit of {name}");
+        let jobs = self.topology().jobs();
+        let asking = self
+            .js()
+            .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(name, jobs);
+        match timeout(ANSWER, asking).await {
+            Ok(Ok(consumer)) => Ok(is_limited(consumer.cached_info().config.max_ack_pending)),
+            Ok(Err(error)) => Err(TransportError::failed(what, error)),
+            Err(_) => Err(self.no_answer(what, ANSWER)),
+        }
     }
 
     async fn lane_state(&self, group: &Group, queue: &Queue) -> Result<Option<(u64, u64)>, TransportError> {

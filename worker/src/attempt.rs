@@ -15,11 +15,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Caller;
 use crate::catalogue::{Kind, Served};
 use crate::desk::{Desk, Leavings};
 use crate::executable::Ran;
 use crate::expect::{self, Given};
-use crate::native::Context;
+use crate::native::{Calls, Context};
 use crate::runner::frames::Call;
 use crate::secrets::Secrets;
 use crate::site::Site;
@@ -72,15 +73,21 @@ impl Ending {
     }
 }
 
+/// An attempt that is to be executed.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) site: &'a Arc<Site>,
+    pub(crate) subject: &'a JobSubject,
+    pub(crate) message: &'a JobMessage,
+    pub(crate) job: &'a Job,
+    pub(crate) deliveries: u64,
+    pub(crate) caller: &'a Caller,
+    pub(crate) cancel: &'a CancellationToken,
+}
+
 /// Executes one attempt. Whatever happens is an outcome.
-pub async fn execute(
-    site: &Arc<Site>,
-    subject: &JobSubject,
-    message: &JobMessage,
-    job: &Job,
-    deliveries: u64,
-    cancel: &CancellationToken,
-) -> Outcome {
+pub(crate) async fn execute(attempt: Attempt<'_>) -> Outcome {
+    let Attempt { site, message, job, .. } = attempt;
     let started = Stamp::now();
     let served = site.functions.find(&message.function, message.version.as_ref());
     let digest = served.and_then(|s| s.digest.clone());
@@ -91,7 +98,7 @@ pub async fn execute(
         Some(_) if started > message.deadline => {
             Ending::lost(kind::DEADLINE, "the run's deadline passed while it waited")
         }
-        Some(served) => run(site, subject, message, job, deliveries, served, cancel).await,
+        Some(served) => run(attempt, served).await,
     };
     let ended = Stamp::now();
     let (output, ending) = match store(site, message, ending.output.clone()).await {
@@ -119,22 +126,15 @@ pub async fn execute(
         ended,
         worker: site.member.clone(),
         group: site.group.clone(),
-        deliveries,
+        deliveries: attempt.deliveries,
         digest,
         artifacts: ending.leavings.artifacts,
         state: ending.leavings.state,
     }
 }
 
-async fn run(
-    site: &Arc<Site>,
-    subject: &JobSubject,
-    message: &JobMessage,
-    job: &Job,
-    deliveries: u64,
-    served: &Served,
-    cancel: &CancellationToken,
-) -> Ending {
+async fn run(attempt: Attempt<'_>, served: &Served) -> Ending {
+    let Attempt { site, message, job, .. } = attempt;
     let input = match site.transport.load(message.run, &job.input).await {
         Ok(json) => json,
         Err(error) => return unreadable(&error),
@@ -143,48 +143,10 @@ async fn run(
         Ok(secrets) => secrets,
         Err(missing) => return *missing,
     };
-    let last = Instant::now() + message.deadline.since(Stamp::now());
-    let deadline = last.min(Instant::now() + message.timeout);
-    let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
-    let call = || Call {
-        kind: "call",
-        function: message.function.as_str(),
-        version: message.version.as_ref().map(|v| v.as_str()),
-        run: message.run.to_string(),
-        flow: &message.flow,
-        step: &message.step,
-        job: job.job.to_string(),
-        attempt: job.attempt.get(),
-        group: subject.group.as_str(),
-        queue: subject.queue.as_str(),
-        isolation: Isolation::default(),
-        deadline: seconds(Stamp::now().after(deadline - Instant::now())),
-        target: &message.target,
-        secrets: secrets.reveal(),
-        traceparent: trace.to_string(),
-        key: job.key.as_deref(),
-    };
-    let desk = || Arc::new(Desk::new(site, message.run, &message.flow, job.job, trace, secrets.clone()));
-    // Boxed: they are many times the size of a native call, and every attempt moves about.
-    let ending = match &served.kind {
-        Kind::Native(native) => {
-            let cancel = cancel.clone();
-            let context = Context::new(message, job, trace, secrets.clone(), deadline, cancel);
-            native.run(context, input.text().clone()).await
-        }
-        Kind::Python { pool, isolation } => {
-            let call = Call { isolation: message.isolation.unwrap_or(*isolation), ..call() };
-            let (input, cancel) = (input.text().clone(), cancel.clone());
-            let desk = desk();
-            let calling =
-                site.pools[*pool].call(&call, input, (message.timeout, last), cancel, Arc::clone(&desk));
-            let ending = Box::pin(calling).await;
-            Ending { leavings: desk.leave(), ..ending }
-        }
-        Kind::Executable(program) => {
-            let ran = Box::pin(program.call(&call(), input.text(), deadline, cancel)).await;
-            Box::pin(kept(ran, &desk())).await
-        }
+    let ending = call(attempt, served, input.text().clone(), &secrets).await;
+    let ending = match attempt.caller.fault() {
+        Some(fault) => Ending { kind: OutcomeKind::Error, error: Some(fault), ..ending },
+        None => ending,
     };
     let judged =
         ending.kind == OutcomeKind::Passed && !(message.expect.is_empty() && message.until.is_empty());
@@ -196,6 +158,52 @@ async fn run(
     })
 }
 
+/// Has the function executed by whoever can.
+async fn call(attempt: Attempt<'_>, served: &Served, input: Bytes, secrets: &Secrets) -> Ending {
+    let Attempt { site, subject, message, job, deliveries, caller, cancel } = attempt;
+    let last = Instant::now() + message.deadline.since(Stamp::now());
+    let deadline = last.min(Instant::now() + message.timeout);
+    let trace = message.trace.attempt(message.run, job.job, job.attempt, deliveries);
+    let call = |isolation| Call {
+        kind: "call",
+        function: message.function.as_str(),
+        version: message.version.as_ref().map(|v| v.as_str()),
+        run: message.run.to_string(),
+        flow: &message.flow,
+        step: &message.step,
+        job: job.job.to_string(),
+        attempt: job.attempt.get(),
+        group: subject.group.as_str(),
+        queue: subject.queue.as_str(),
+        isolation,
+        deadline: seconds(Stamp::now().after(deadline - Instant::now())),
+        target: &message.target,
+        secrets: secrets.reveal(),
+        traceparent: trace.to_string(),
+        key: job.key.as_deref(),
+    };
+    let desk = || Arc::new(Desk::new(site, message, job.job, trace, secrets.clone(), caller));
+    // Boxed: they are many times the size of a native call, and every attempt moves about.
+    match &served.kind {
+        Kind::Native(native) => {
+            let calls = Calls::of(caller);
+            let context = Context::new(message, job, trace, secrets.clone(), deadline, cancel.clone(), calls);
+            native.run(context, input).await
+        }
+        Kind::Python { pool, isolation } => {
+            let call = call(message.isolation.unwrap_or(*isolation));
+            let (desk, limits) = (desk(), (message.timeout, last));
+            let calling = site.pools[*pool].call(&call, input, limits, cancel.clone(), Arc::clone(&desk));
+            let ending = Box::pin(calling).await;
+            Ending { leavings: desk.leave(), ..ending }
+        }
+        Kind::Executable(program) => {
+            let ran = Box::pin(program.call(&call(Isolation::Fresh), &input, deadline, cancel)).await;
+            Box::pin(kept(ran, &desk())).await
+        }
+    }
+}
+
 /// What a program left, with its files where they outlive its folder.
 async fn kept(ran: Ran, desk: &Desk) -> Ending {
     let Ran { mut ending, artifacts, folder } = ran;
@@ -204,7 +212,8 @@ async fn kept(ran: Ran, desk: &Desk) -> Ending {
             ending.tail.push_str(&format!("\nrfx: {why}\n"));
         }
     }
-    drop(folder);
+    // Aside: what a program leaves may be many files. It is gone even if this is never run.
+    drop(tokio::task::spawn_blocking(move || drop(folder)));
     Ending { leavings: desk.leave(), ..ending }
 }
 

@@ -20,6 +20,9 @@ use crate::runner::hello::{BrokenInfo, FunctionInfo, Hello, RetryInfo};
 use crate::runner::{Limits, Pool, Recipe};
 use crate::sweep::Mark;
 
+/// The part of the worker's mark that programs have. Pools are counted from 0.
+const PROGRAMS: u64 = u64::MAX;
+
 /// A function that this worker serves.
 #[derive(Clone)]
 pub struct Served {
@@ -27,6 +30,8 @@ pub struct Served {
     pub version: Version,
     /// Digest of its code.
     pub digest: Option<String>,
+    /// The lane that its jobs take unless somebody says otherwise.
+    pub queue: Queue,
     /// Who executes it.
     pub kind: Kind,
 }
@@ -115,7 +120,7 @@ impl Catalogue {
         let mut catalogue = Self::default();
         catalogue.add_native(&settings.group, registry);
         for (number, ready) in (0..).zip(pools::ready(&settings.pools, environments).await?) {
-            catalogue.add(settings, ready, sdk, mark.part(number)).await?;
+            catalogue.add(settings, ready, sdk, mark, number).await?;
         }
         catalogue.drop_doubles();
         Ok(catalogue)
@@ -127,14 +132,18 @@ impl Catalogue {
         settings: &settings::Worker,
         ready: Ready,
         sdk: &Path,
-        mark: Mark,
+        mark: &Mark,
+        number: u64,
     ) -> Result<(), PoolError> {
         let Ready { folder, manifest, environment } = ready;
         let group = &settings.group;
         let name = manifest.name.as_str();
         let bin = environment.as_ref().and_then(|environment| environment.bin.clone());
-        for declared in &manifest.functions {
-            self.add_executable(group, name, declared, &folder, bin.as_deref(), &mark);
+        // Each program has a mark that is no part of another's, nor of the pool's runners: what is left of
+        // one attempt is ended by its mark, while others go on.
+        let programs = mark.part(PROGRAMS).part(number);
+        for (nth, declared) in (0..).zip(&manifest.functions) {
+            self.add_executable(group, name, declared, &folder, bin.as_deref(), &programs.part(nth));
         }
         let (flows, wrong) = crate::flows::of_pool(&folder, name, group);
         self.records.extend(flows);
@@ -149,7 +158,7 @@ impl Catalogue {
         let limits = Limits::of(&manifest.limits);
         let slots = settings.slots.values().map(|slots| *slots as usize).sum();
         let recipe = Recipe { python, sdk: sdk.to_owned(), pool: folder, bin };
-        let (pool, hello) = Pool::open(recipe, mark, slots, limits).await?;
+        let (pool, hello) = Pool::open(recipe, mark.part(number), slots, limits).await?;
         let Hello { python, functions, broken, .. } = &hello;
         let (count, broken) = (functions.len(), broken.len());
         tracing::info!(pool = name, python, functions = count, executables, broken, "opened a pool");
@@ -174,6 +183,7 @@ impl Catalogue {
                 let served = Served {
                     version: record.version.clone(),
                     digest: record.digest.clone(),
+                    queue: record.queue.clone(),
                     kind: Kind::Executable(Arc::new(executable)),
                 };
                 self.functions.add(record.name.clone(), served);
@@ -203,7 +213,8 @@ impl Catalogue {
         for native in registry.iter() {
             let about = About::clone(&native.about);
             let kind = Kind::Native(native.clone());
-            let served = Served { version: about.version.clone(), digest: None, kind };
+            let (version, queue) = (about.version.clone(), about.queue.clone());
+            let served = Served { version, digest: None, queue, kind };
             self.functions.add(about.name.clone(), served);
             self.records.push(FunctionRecord {
                 name: about.name,
@@ -238,6 +249,7 @@ impl Catalogue {
                     let served = Served {
                         version: record.version.clone(),
                         digest: record.digest.clone(),
+                        queue: record.queue.clone(),
                         kind: Kind::Python { pool, isolation: record.isolation.unwrap_or(isolation) },
                     };
                     self.functions.add(record.name.clone(), served);

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rfx_config::telemetry::AttemptSpan;
 use rfx_schemas::id::{JobId, RunId};
+use rfx_schemas::job::JobMessage;
+use rfx_schemas::name::NameError;
 use rfx_schemas::outcome::{Artifact, StateRead, StateScope};
 use rfx_schemas::payload::Json;
 use rfx_schemas::record::state_key;
@@ -18,6 +21,7 @@ use rfx_schemas::trace::{TraceContext, span_of_hex};
 use rfx_transport::TransportError;
 use serde_json::{Value, json};
 
+use crate::calls::{CallError, Caller, Request};
 use crate::runner::frames::{Ask, SaidSpan};
 use crate::secrets::Secrets;
 use crate::site::Site;
@@ -44,6 +48,7 @@ pub struct Desk {
     job: JobId,
     trace: TraceContext,
     secrets: Secrets,
+    caller: Caller,
     kept: Mutex<Kept>,
 }
 
@@ -84,18 +89,48 @@ impl From<TransportError> for Refusal {
     }
 }
 
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        let mut message = error.to_string();
+        if let Some(source) = std::error::Error::source(&error) {
+            message = format!("{message}: {source}");
+        }
+        Self { kind: error.kind(), message }
+    }
+}
+
+/// What a function wants to be called, and the how many-th it is.
+fn request(ask: &Ask, input: Bytes) -> Result<(u32, Request), Refusal> {
+    let refused = |why: String| Refusal::new("CallError", why);
+    let text = |name: &str| ask.fields.get(name).and_then(Value::as_str);
+    fn name<T: FromStr<Err = NameError>>(text: Option<&str>) -> Result<Option<T>, Refusal> {
+        text.map(str::parse::<T>).transpose().map_err(|e: NameError| Refusal::new("CallError", e.to_string()))
+    }
+    let n = ask.fields.get("n").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    let timeout = ask.fields.get("timeout").and_then(Value::as_f64).map(Duration::try_from_secs_f64);
+    let request = Request {
+        function: name(text("function"))?.ok_or_else(|| refused("it names no function".to_owned()))?,
+        version: name(text("version"))?,
+        group: name(text("group"))?,
+        queue: name(text("queue"))?,
+        timeout: timeout.transpose().map_err(|e| refused(format!("the timeout: {e}")))?,
+        input,
+    };
+    Ok((n.ok_or_else(|| refused("it has no number".to_owned()))?, request))
+}
+
 impl Desk {
     /// A desk for an attempt, whose span is `trace`.
     pub fn new(
         site: &Arc<Site>,
-        run: RunId,
-        flow: &str,
+        message: &JobMessage,
         job: JobId,
         trace: TraceContext,
         secrets: Secrets,
+        caller: &Caller,
     ) -> Self {
-        let (site, flow) = (Arc::clone(site), flow.to_owned());
-        Self { site, run, flow, job, trace, secrets, kept: Mutex::default() }
+        let (site, flow, caller) = (Arc::clone(site), message.flow.clone(), caller.clone());
+        Self { site, run: message.run, flow, job, trace, secrets, caller, kept: Mutex::default() }
     }
 
     /// Answers what a function asks for: the header and the body of the reply.
@@ -104,6 +139,8 @@ impl Desk {
             "state.get" => self.state_get(&ask).await,
             "state.put" | "state.cas" | "state.delete" => self.state_write(&ask, body).await,
             "artifact" => self.artifact(&ask, body).await,
+            "call" => self.call(&ask, body).await,
+            "undo" => self.undo(&ask, body).await,
             other => {
                 let message = format!(
                     "this worker does not know how to answer {other:?}; it may be older than the SDK"
@@ -184,6 +221,19 @@ impl Desk {
             Refusal::new("StateError", message)
         })?;
         Ok((scope, key.to_owned(), full))
+    }
+
+    async fn call(&self, ask: &Ask, body: Bytes) -> Result<(Value, Bytes), Refusal> {
+        let (n, request) = request(ask, body)?;
+        let answer = self.caller.call(n, request, &self.secrets).await?;
+        let header = json!({"verdict": answer.verdict, "error": answer.error});
+        Ok((header, answer.output.unwrap_or_default()))
+    }
+
+    async fn undo(&self, ask: &Ask, body: Bytes) -> Result<(Value, Bytes), Refusal> {
+        let (n, request) = request(ask, body)?;
+        self.caller.undo(n, request, &self.secrets).await?;
+        Ok((json!({}), Bytes::new()))
     }
 
     async fn artifact(&self, ask: &Ask, body: Bytes) -> Result<(Value, Bytes), Refusal> {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settle;
 use crate::site::Site;
+use crate::slots::Slots;
 
 /// A delivery older than this since its release is looked up before it starts.
 const FRESH: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ pub(crate) struct Held {
 struct Lane {
     site: Arc<Site>,
     queue: Queue,
-    slots: usize,
+    slots: Arc<Slots>,
     puller: Puller,
     held: VecDeque<Held>,
     running: JoinSet<Duration>,
@@ -63,7 +64,7 @@ pub async fn serve(
     let mut lane = Lane {
         site,
         queue,
-        slots,
+        slots: Slots::new(slots),
         puller,
         held: VecDeque::new(),
         running: JoinSet::new(),
@@ -97,6 +98,7 @@ impl Lane {
                     let new = std::mem::take(&mut deliveries);
                     self.admit(new).await;
                 }
+                () = self.slots.given_back() => {}
                 _ = heartbeat.tick() => {
                     for held in &self.held {
                         held.delivery.progress().await;
@@ -113,24 +115,26 @@ impl Lane {
             Some(mean) if mean < AHEAD => {
                 let rounds = AHEAD.as_secs_f64() / mean.as_secs_f64().max(1e-6);
                 // The estimate is small and positive; HELD bounds it.
-                ((self.slots as f64 * rounds) as usize).min(HELD)
+                ((self.slots.all() as f64 * rounds) as usize).min(HELD)
             }
             _ => 0,
         };
-        let capacity = self.slots + ahead;
-        let room = capacity.saturating_sub(self.running.len() + self.held.len());
+        let capacity = self.slots.all() + ahead;
+        let room = capacity.saturating_sub(self.slots.taken() + self.held.len());
         let least = if self.held.is_empty() { 1 } else { (capacity / 4).max(1) };
         (room, least)
     }
 
     fn start_held(&mut self) {
-        while self.running.len() < self.slots {
+        while !self.held.is_empty()
+            && let Some(slot) = self.slots.take()
+        {
             let Some(held) = self.held.pop_front() else { return };
             let site = Arc::clone(&self.site);
             // Boxed before it is spawned: the future is kilobytes, and spawning moves it twice.
             self.running.spawn(Box::pin(async move {
                 let started = Instant::now();
-                settle::attempt(&site, held).await;
+                settle::attempt(&site, held, &Arc::new(slot)).await;
                 started.elapsed()
             }));
         }

@@ -12,6 +12,7 @@ mod page {}
 mod args;
 mod attempt;
 pub mod builtin;
+mod calls;
 mod catalogue;
 mod child;
 mod desk;
@@ -30,6 +31,7 @@ mod runner;
 pub mod secrets;
 mod settle;
 mod site;
+mod slots;
 mod sweep;
 mod text;
 
@@ -118,6 +120,7 @@ pub async fn run(
         max_deliveries: settings.max_deliveries,
         draining: AtomicBool::new(false),
         running: site::Running::default(),
+        limits: site::Limits::default(),
     });
     let mut lanes = JoinSet::new();
     for (queue, slots) in &settings.slots {

@@ -19,19 +19,21 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::attempt::execute;
+use crate::attempt::{Attempt, execute};
+use crate::calls::Caller;
 use crate::lane::Held;
 use crate::site::Site;
+use crate::slots::Slot;
 
 /// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way.
-pub(crate) async fn attempt(site: &Arc<Site>, held: Held) {
+pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) {
     let Held { delivery, subject } = held;
     let span =
         tracing::debug_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
     let (deliveries, payload) = (delivery.delivered, delivery.payload().clone());
     let work = async {
         let ended = match decode::<JobMessage>(&payload) {
-            Ok(message) => outcomes(site, &subject, &message, deliveries).await,
+            Ok(message) => outcomes(site, &subject, &message, deliveries, slot).await,
             Err(error) => unserved(site, &subject, deliveries, &error.to_string()),
         };
         match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
@@ -71,7 +73,13 @@ pub(crate) async fn attempt(site: &Arc<Site>, held: Held) {
     }
 }
 
-async fn outcomes(site: &Arc<Site>, subject: &JobSubject, message: &JobMessage, deliveries: u64) -> Ended {
+async fn outcomes(
+    site: &Arc<Site>,
+    subject: &JobSubject,
+    message: &JobMessage,
+    deliveries: u64,
+    slot: &Arc<Slot>,
+) -> Ended {
     if deliveries > site.max_deliveries && starts(site, subject, deliveries).await >= site.max_deliveries {
         let failure = poison(site, deliveries);
         return Ended {
@@ -91,7 +99,10 @@ async fn outcomes(site: &Arc<Site>, subject: &JobSubject, message: &JobMessage, 
     let token = if message.phase == Phase::Teardown { CancellationToken::new() } else { place.token.clone() };
     let mut outcomes = Vec::with_capacity(message.jobs.len());
     for job in &message.jobs {
-        let outcome = execute(site, subject, message, job, deliveries, &token).await;
+        let caller = Caller::new(site, subject, (message, job), deliveries, slot);
+        let (caller, cancel) = (&caller, &token);
+        let attempt = Attempt { site, subject, message, job, deliveries, caller, cancel };
+        let outcome = execute(attempt).await;
         trace(site, message, &outcome);
         outcomes.push(outcome);
     }

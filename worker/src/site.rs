@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rfx_config::telemetry::Spans;
 use rfx_schemas::id::RunId;
-use rfx_schemas::name::{Group, Member};
+use rfx_schemas::name::{Group, Member, Queue};
 use rfx_transport::Transport;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Functions;
@@ -36,6 +37,33 @@ pub struct Site {
     pub draining: AtomicBool,
     /// Runs with attempts here, to be stopped when they are cancelled.
     pub running: Running,
+    /// Which of its lanes admit few jobs at once, as far as known.
+    pub limits: Limits,
+}
+
+/// What was last seen of a lane's limit, and when: an operator may change it.
+pub type Limits = Mutex<HashMap<Queue, (Instant, bool)>>;
+
+/// How long that holds.
+const LIMIT_SEEN: Duration = Duration::from_secs(60);
+
+impl Site {
+    /// Whether a lane admits few jobs at once. One that cannot be asked for counts as one that does not.
+    pub async fn is_limited(&self, queue: &Queue) -> bool {
+        let seen = self.limits.lock().expect("no panic holds it").get(queue).copied();
+        if let Some((_, limited)) = seen.filter(|(at, _)| at.elapsed() < LIMIT_SEEN) {
+            return limited;
+        }
+        let limited = match self.transport.lane_is_limited(&self.group, queue).await {
+            Ok(limited) => limited,
+            Err(error) => {
+                tracing::debug!(%error, %queue, "could not ask for the limit of a lane");
+                return false;
+            }
+        };
+        self.limits.lock().expect("no panic holds it").insert(queue.clone(), (Instant::now(), limited));
+        limited
+    }
 }
 
 /// Runs with attempts under way, each with the token that stops them.

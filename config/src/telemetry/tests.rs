@@ -78,7 +78,7 @@ fn attempt(trace: TraceContext) -> AttemptSpan {
         ended: Stamp::from_micros(1_700_000_000_250_002),
         ok: false,
         message: Some("expected 3, saw 2".to_owned()),
-        attributes: vec![("rfx.job", "0-1".to_owned())],
+        attributes: vec![("rfx.job".into(), "0-1".to_owned())],
         links: vec![context(40, true)],
     }
 }

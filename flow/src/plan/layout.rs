@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rfx_schemas::id::RunId;
 use rfx_schemas::name::Queue;
 use rfx_schemas::plan::{Call, Does, PlannedStep};
-use rfx_schemas::rules::Until;
+use rfx_schemas::record::FunctionRecord;
+use rfx_schemas::rules::{Retry, Until};
 use serde_json::{Value, json};
 
 use super::edges::Facing;
@@ -16,7 +17,7 @@ use super::{Planner, QUEUE_TIMEOUT, TIMEOUT, data_key};
 use crate::check::Checked;
 use crate::diagnostic::Problem;
 use crate::extend::extended;
-use crate::model::{Over, Place, Step};
+use crate::model::{Flow, Over, Place, Step};
 use crate::parse::keys;
 
 /// Most steps that a plan may have, all flows laid out.
@@ -231,14 +232,14 @@ impl Planner<'_> {
             queue: step.queue.clone().or_else(|| record.map(|r| r.queue.clone())).unwrap_or_else(Queue::main),
             timeout: step.timeout.or(timeout).or(flow.defaults.timeout).unwrap_or(TIMEOUT),
             queue_timeout: step.queue_timeout.or(flow.defaults.queue_timeout).unwrap_or(QUEUE_TIMEOUT),
-            retry: step.retry.clone().or_else(|| flow.defaults.retry.clone()).unwrap_or_default(),
+            retry: retry(step, flow, record),
             until: step.until.as_ref().map(|until| Until {
                 expect: until.expect.iter().map(|(_, text)| text.clone()).collect(),
                 every: until.every,
                 within: until.within,
             }),
             expect_failure: step.expect_failure,
-            secrets: step.secrets.iter().map(|(_, name)| name.clone()).collect(),
+            secrets: secrets(step, record),
         };
         let about = about(step, flow, record);
         let planned = planned(layer, at, Does::Call(call), times, about);
@@ -301,6 +302,22 @@ impl Planner<'_> {
         self.lay(&inside);
         (Some(parent), facing)
     }
+}
+
+/// When a step is tried again: as with its timeout, what its function says goes before what the flow says
+/// for all of its steps, since whoever wrote the function knows what of it may be repeated.
+fn retry(step: &Step, flow: &Flow, record: Option<&FunctionRecord>) -> Retry {
+    let of_function = || record.and_then(|record| record.retry.clone());
+    step.retry.clone().or_else(of_function).or_else(|| flow.defaults.retry.clone()).unwrap_or_default()
+}
+
+/// The secrets of a step: those that it names, and those that its function needs wherever it is used.
+fn secrets(step: &Step, record: Option<&FunctionRecord>) -> Vec<String> {
+    let mut names: Vec<String> = step.secrets.iter().map(|(_, name)| name.clone()).collect();
+    let of_function = record.iter().flat_map(|record| &record.secrets);
+    let more: Vec<_> = of_function.filter(|name| !names.contains(name)).cloned().collect();
+    names.extend(more);
+    names
 }
 
 /// What the command line may call a step: the composites that it is in, then itself.

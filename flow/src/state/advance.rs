@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::frame::{Items, Status};
 use super::job::JobState;
-use super::{Note, RunState, number};
+use super::{Note, ROOT, RunState, number};
 use crate::over::{MOST_JOBS, short};
 
 impl RunState {
@@ -19,7 +19,7 @@ impl RunState {
                 if self.frames.contains_key(&frame) {
                     self.open_frames(frame, local);
                 }
-            } else {
+            } else if !self.next_undo() {
                 return;
             }
         }
@@ -28,8 +28,9 @@ impl RunState {
     /// Whether anything changed.
     fn advance_once(&mut self, id: u32) -> bool {
         let frame = &self.frames[&id];
+        let calls = frame.calls > 0;
         let Some(phase) = frame.phase() else {
-            return self.close(id);
+            return !calls && self.close(id);
         };
         let undo = frame.undo || phase == Phase::Teardown;
         let (setup_failed, wrong) = (frame.setup_failed, frame.wrong);
@@ -42,6 +43,10 @@ impl RunState {
             );
         }
         if self.ending.is_some() && !undo {
+            return false;
+        }
+        // Teardown comes last: behind what was called and runs on, and what is undone before it.
+        if phase == Phase::Teardown && (calls || id == ROOT && self.undoes_first()) {
             return false;
         }
         if phase == Phase::Main

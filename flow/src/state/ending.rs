@@ -27,7 +27,7 @@ impl RunState {
 
     /// Whether anything but teardown has jobs without a verdict.
     fn body_open(&self) -> bool {
-        self.all_steps().into_iter().any(|(id, local, step)| {
+        let open = |(id, local, step): (u32, usize, usize)| {
             let instance = self.instance(id, local);
             let composite = self.compiled[step].inner.is_some();
             !self.is_undo(id, step)
@@ -37,7 +37,8 @@ impl RunState {
                     Status::Active => !composite || instance.cursor < instance.jobs.len(),
                     Status::Ended(..) => false,
                 }
-        })
+        };
+        self.has_open_calls(false) || self.all_steps().into_iter().any(open)
     }
 
     /// What becomes of a job that has no verdict when the run is ended early, and why.
@@ -55,6 +56,7 @@ impl RunState {
             return;
         }
         let (verdict, reason) = self.early_verdict();
+        self.settle_calls(false, verdict);
         // The innermost first: what is settled there settles what is around it.
         for (id, local, step) in self.all_steps() {
             if self.is_undo(id, step) {
@@ -75,6 +77,8 @@ impl RunState {
     /// Settles what is left of teardown, as a second cancel asks. Called when no attempt of it can
     /// have an outcome any more.
     pub fn abandon_teardown(&mut self) {
+        self.settle_calls(true, Verdict::Cancelled);
+        self.abandon_undos("teardown was skipped by a second cancel");
         for (id, local, step) in self.all_steps() {
             if self.is_undo(id, step) && self.instance(id, local).status == Status::Active {
                 match self.compiled[step].inner.is_some() {
@@ -88,6 +92,9 @@ impl RunState {
 
     /// The end of the run is recorded: whoever recorded it knows a verdict for all that is open here.
     pub(super) fn close_all(&mut self) {
+        if self.asks < 2 {
+            self.abandon_undos("the run had ended");
+        }
         // A composite that closes gives its caller a turn, which may begin something: until nothing is left.
         self.asks = self.asks.max(2);
         self.ending.get_or_insert(Cause::Asked);
@@ -144,6 +151,7 @@ impl RunState {
                 }
             }
         }
+        jobs.extend(self.unsettled_calls(teardown));
         jobs
     }
 }

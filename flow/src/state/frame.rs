@@ -69,6 +69,8 @@ pub(super) struct Frame {
     pub steps: Vec<Instance>,
     /// Jobs inside that failed, and that nobody allows to.
     pub failures: u32,
+    /// Calls of its jobs, and of what those call, that have no verdict.
+    pub calls: u32,
     /// Steps without a verdict, by phase.
     open: [usize; Phase::ALL.len()],
     /// Steps that wait for no other one, and for their phase only.
@@ -92,6 +94,7 @@ impl Frame {
             undo: false,
             steps: body.needs.iter().map(instance).collect(),
             failures: 0,
+            calls: 0,
             open,
             free: (0..body.needs.len()).filter(|local| body.needs[*local] == 0).collect(),
             setup_failed: None,

@@ -6,6 +6,8 @@
 //! the order of the facts, which the stream gives, decides their numbers.
 
 mod advance;
+mod calls;
+mod child;
 mod compiled;
 mod ending;
 mod frame;
@@ -13,6 +15,7 @@ mod job;
 mod open;
 mod release;
 mod settle;
+mod undo;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -27,11 +30,13 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::verdict::{Counts, Verdict};
 use serde_json::Value;
 
+use calls::Calls;
+pub use child::Child;
 use compiled::Compiled;
 pub use compiled::PlanError;
 use frame::{Body, Frame, Instance};
 pub use job::{JobState, Standing};
-pub use release::{Refusal, Release, ReleasedJob};
+pub use release::{Refusal, Release, ReleasedCall, ReleasedJob};
 
 /// The execution of the run's own flow.
 const ROOT: u32 = 0;
@@ -70,6 +75,8 @@ pub struct RunState {
     outstanding: usize,
     /// Why executions of composites lack an output.
     unmade: Vec<String>,
+    /// What attempts have called, and what is to be undone.
+    calls: Calls,
 }
 
 /// A step of the plan, over all executions of its flow.
@@ -85,6 +92,8 @@ pub struct StepState {
     pub reason: Option<String>,
     /// Whether its failures are allowed, so far as it has ended.
     pub allowed: bool,
+    /// Whether its jobs call other functions.
+    calls: bool,
     /// Verdicts of a composite that no job inside explains: it was skipped, had no input, or gave what
     /// was not expected.
     lone: Counts,
@@ -139,6 +148,7 @@ impl RunState {
             allowed: 0,
             outstanding: 0,
             unmade: Vec::new(),
+            calls: Calls::default(),
             plan,
         };
         let inputs = state.plan.inputs.clone();
@@ -197,18 +207,25 @@ impl RunState {
     /// The verdict, once every step has one.
     pub fn complete(&self) -> Option<Verdict> {
         let root = &self.frames[&ROOT];
-        if root.phase().is_some() {
+        if root.phase().is_some() || root.calls > 0 || self.has_undos() {
             return None;
         }
-        let verdict = settle::frame_verdict(root);
-        let Some(gate) = &self.plan.gate else { return Some(verdict) };
+        let verdict = self.gated(settle::frame_verdict(root));
+        // As a step of teardown that ends with an error.
+        let leaks = Counts { error: self.leaks(), ..Counts::default() };
+        Some(Verdict::gravest([verdict, leaks.verdict()]))
+    }
+
+    /// A verdict as the flow's gate makes it.
+    fn gated(&self, verdict: Verdict) -> Verdict {
+        let Some(gate) = &self.plan.gate else { return verdict };
         let failed = matches!(verdict, Verdict::Failed | Verdict::Error);
         let kept = self.breaches().is_empty();
-        Some(match verdict {
+        match verdict {
             Verdict::Passed | Verdict::Flaky | Verdict::Skipped if !kept => Verdict::Failed,
             _ if failed && kept && gate.max_failed.is_some() => Verdict::Passed,
             verdict => verdict,
-        })
+        }
     }
 
     /// What the flow's gate asks for and the run has not kept to.
@@ -243,6 +260,9 @@ impl RunState {
                 self.dirty.extend(self.frames.keys());
             }
             Fact::Ended(Ended { outcomes }) => outcomes.iter().for_each(|o| self.outcome(o, at)),
+            Fact::Call(caller, called) => self.called(caller, called, false),
+            Fact::Undo(caller, called) => self.called(caller, called, true),
+            Fact::Returned(caller, _) => self.returned(caller),
             Fact::Settled(_) => {
                 self.settled = true;
                 self.settle();
@@ -269,7 +289,10 @@ impl RunState {
     }
 
     fn job(&self, job: JobId) -> Option<&JobState> {
-        self.steps.get(job.step as usize)?.jobs.get(job.item as usize)
+        match self.steps.get(job.step as usize) {
+            Some(step) => step.jobs.get(job.item as usize),
+            None => self.child(job).map(Child::job),
+        }
     }
 
     /// The steps of the flow that a frame executes.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use rfx_expr::{EvalError, Scope};
 use rfx_schemas::id::{Attempt, JobId};
 use rfx_schemas::outcome::{Failure, kind};
-use rfx_schemas::payload::Json;
+use rfx_schemas::payload::{Json, Payload};
 use rfx_schemas::stamp::Stamp;
 use serde_json::Value;
 
@@ -15,6 +15,9 @@ use super::{RunState, job_id, number};
 
 /// Jobs of one step that are released together, so that steps side by side take turns.
 const CHUNK: usize = 64;
+/// Most jobs out at once of a step whose jobs call others: each that waits keeps a process, and what
+/// it waits for may stand in line behind more like it.
+const CALLERS: u32 = 256;
 
 /// An attempt to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,19 @@ pub struct ReleasedJob {
     pub index: u32,
     /// Its input.
     pub input: Json,
+}
+
+/// An attempt of a call, or of what undoes something, to be published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleasedCall {
+    /// Which job.
+    pub job: JobId,
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// What people call the item of the job that has called.
+    pub key: Option<String>,
+    /// Its input, as its caller has stored it.
+    pub input: Payload,
 }
 
 /// An attempt whose input cannot be made: to be recorded as an error.
@@ -85,6 +101,7 @@ impl RunState {
     /// the stream again, by another driver or when the run was ended. What still waits there is
     /// refused by its guard, and what has its outcome is not executed again.
     pub fn release_again(&mut self) {
+        self.call_again();
         for (id, local, step) in self.all_steps() {
             let instance = self.instance(id, local);
             if instance.status != Status::Active || self.compiled[step].inner.is_some() {
@@ -108,7 +125,7 @@ impl RunState {
         self.timers.peek().map(|Reverse((when, _))| *when)
     }
 
-    fn wake(&mut self, now: Stamp) {
+    pub(super) fn wake(&mut self, now: Stamp) {
         while let Some(Reverse((when, id))) = self.timers.peek().copied() {
             if when > now {
                 return;
@@ -117,6 +134,10 @@ impl RunState {
             let Some(job) = self.job(id).filter(|job| job.standing == Standing::Waiting).copied() else {
                 continue;
             };
+            if let Some(call) = (id.step as usize).checked_sub(self.plan.steps.len()) {
+                self.calls.due.push_back((number(call), job.attempt));
+                continue;
+            }
             let local = self.local[id.step as usize];
             self.instance_mut(job.frame, local).due.push_back((job.ordinal, job.attempt));
             self.stand_in_line(job.frame, local);
@@ -126,7 +147,8 @@ impl RunState {
     /// Whether a step has a job that may be released.
     pub(super) fn has_work(&self, id: u32, local: usize) -> bool {
         let (instance, step) = (self.instance(id, local), self.step_of(id, local));
-        let limit = self.plan.steps[step].max_parallel.unwrap_or(u32::MAX);
+        let most = if self.steps[step].calls { CALLERS } else { u32::MAX };
+        let limit = self.plan.steps[step].max_parallel.unwrap_or(u32::MAX).min(most);
         instance.status == Status::Active
             && instance.outstanding < limit
             && (!instance.due.is_empty() || instance.cursor < instance.jobs.len())

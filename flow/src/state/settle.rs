@@ -33,6 +33,9 @@ pub(super) fn frame_verdict(frame: &Frame) -> Verdict {
 impl RunState {
     pub(super) fn outcome(&mut self, outcome: &Outcome, at: Stamp) {
         let (step, item) = (outcome.job.step as usize, outcome.job.item as usize);
+        if step >= self.plan.steps.len() {
+            return self.call_outcome(outcome, at);
+        }
         let call = self.plan.steps.get(step).and_then(|planned| planned.call());
         let (Some(call), Some(job)) = (call, self.steps.get_mut(step).and_then(|s| s.jobs.get_mut(item)))
         else {

@@ -10,6 +10,10 @@
 //! PATH N` how many jobs of a step may be out at once; `# breach:` what the gate complains about.
 //! Then each step of the plan: `# PATH: VERDICT | OUTCOMES; OUTCOMES`, the outcomes of the attempts of
 //! each job, in order; a composite has none of its own.
+//!
+//! The flows in `calls` have jobs that call `t.answer` in turn, with each of the inputs in `calls`, and
+//! say what undoes them by those in `undos`. Their paths say where they are from:
+//! `steps.a/call-1 t.answer`. `# leaks: 1` is how many of the undos did not pass.
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +38,8 @@ pub struct Case {
     pub order: Vec<String>,
     /// A step, and how many of its jobs may be out at once.
     pub most: Option<(String, usize)>,
+    /// How many undos did not pass.
+    pub leaks: usize,
     /// All steps.
     pub steps: Vec<Expected>,
 }
@@ -74,6 +80,14 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
+/// All cases whose jobs call others.
+pub fn calls() -> Vec<Case> {
+    let cases: Vec<_> =
+        flows(&folder().join("calls")).into_iter().map(|(path, text)| read(path, text)).collect();
+    assert!(cases.len() > 4, "found {} cases only", cases.len());
+    cases
+}
+
 fn read(path: PathBuf, text: String) -> Case {
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
     let mut case = Case { name, path, ..Case::default() };
@@ -85,6 +99,7 @@ fn read(path: PathBuf, text: String) -> Case {
                 let (verdict, exit) = said.split_once(", exit ").expect("a verdict and an exit code");
                 (case.verdict, case.exit) = (verdict.to_owned(), exit.parse().expect("a number"));
             }
+            "leaks" => case.leaks = said.parse().expect("a number"),
             "args" => case.args = words(said),
             "breach" => case.breach = Some(said.to_owned()),
             "order" => case.order = said.split(", ").map(str::to_owned).collect(),

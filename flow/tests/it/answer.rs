@@ -5,7 +5,7 @@ use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::plan::Plan;
 use rfx_schemas::rules::ExpectFailure;
 use rfx_schemas::verdict::OutcomeKind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::Message;
 
@@ -15,11 +15,20 @@ pub struct Ending {
     pub kind: OutcomeKind,
     pub output: Value,
     pub error: Option<Failure>,
+    /// What it calls on the way, in turn, and what it says is to be undone.
+    pub asks: Vec<Ask>,
+}
+
+/// A call, or something that is to be undone.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub undo: bool,
+    pub input: Value,
 }
 
 impl Ending {
     pub fn of(kind: OutcomeKind, output: Value) -> Self {
-        Self { kind, output, error: None }
+        Self { kind, output, error: None, asks: Vec::new() }
     }
 
     pub fn lost(what: &str) -> Self {
@@ -45,7 +54,10 @@ pub fn t_answer(plan: &Plan, message: &Message) -> Ending {
         _ => panic!("{said} is no kind of t.answer"),
     };
     let output = nth(&input["outputs"]).unwrap_or_else(|| input["output"].clone());
-    let step = &plan.steps[message.job.job.step as usize];
+    let asks = asks(&input);
+    let Some(step) = plan.steps.get(message.job.job.step as usize) else {
+        return Ending { asks, ..Ending::of(kind, output) };
+    };
     let call = step.call().expect("only calls are published");
     let mut ended = kind;
     if kind == OutcomeKind::Passed {
@@ -59,7 +71,16 @@ pub fn t_answer(plan: &Plan, message: &Message) -> Ending {
     if let Some(rule) = call.expect_failure {
         ended = turned_round(rule, ended);
     }
-    Ending::of(ended, output)
+    Ending { asks, ..Ending::of(ended, output) }
+}
+
+/// `calls` and `undos` of `t.answer`: lists of inputs, for `t.answer` again.
+fn asks(input: &Value) -> Vec<Ask> {
+    let of = |undo: bool| {
+        let list = input[if undo { "undos" } else { "calls" }].as_array().cloned().unwrap_or_default();
+        list.into_iter().map(move |input| Ask { undo, input })
+    };
+    of(true).chain(of(false)).collect()
 }
 
 fn holds(expect: &[String], output: &Value, message: &Message) -> bool {
@@ -89,10 +110,28 @@ fn turned_round(rule: ExpectFailure, ended: OutcomeKind) -> OutcomeKind {
 /// A random world's answer: by seed, step, item and attempt alone.
 pub fn by_seed(seed: u64, plan: &Plan, message: &Message) -> Ending {
     let attempt = message.job.attempt.get();
-    let path = plan.path(message.job.job.step as usize);
+    let path = &message.path;
     let dice = hash(seed, &format!("{path} {:?} {attempt}", message.job.key));
+    let asks = random_asks(hash(seed, &format!("asks {path} {:?} {attempt}", message.job.key)), path);
+    Ending { asks, ..by_dice(dice, plan, message) }
+}
+
+/// Now and then some calls and undos, of which some call again.
+fn random_asks(dice: u64, path: &str) -> Vec<Ask> {
+    let depth = path.matches("/call-").count() + path.matches("/undo-").count();
+    let often = [40, 25, 10].get(depth).copied().unwrap_or(0);
+    if dice % 100 >= often {
+        return Vec::new();
+    }
+    let ask = |n: u64| Ask { undo: (dice >> (8 + n)).is_multiple_of(2), input: json!(n) };
+    (0..=(dice / 100 % 3)).map(ask).collect()
+}
+
+fn by_dice(dice: u64, plan: &Plan, message: &Message) -> Ending {
+    let attempt = message.job.attempt.get();
     let output = Value::from((0..dice / 100 % 3).collect::<Vec<_>>());
-    let polls = plan.steps[message.job.job.step as usize].call().is_some_and(|call| call.until.is_some());
+    let step = plan.steps.get(message.job.job.step as usize);
+    let polls = step.and_then(|step| step.call()).is_some_and(|call| call.until.is_some());
     match dice % 100 {
         _ if polls && attempt <= 3 && dice.is_multiple_of(2) => Ending::of(OutcomeKind::Unmet, output),
         0..=7 => Ending::of(OutcomeKind::Failed, Value::Null),

@@ -20,6 +20,7 @@ pub struct Seen {
     verdict: Option<Verdict>,
     counts: Counts,
     steps: Vec<SeenStep>,
+    calls: Vec<SeenCall>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -32,6 +33,9 @@ struct SeenStep {
     jobs: Vec<(Option<Verdict>, u32)>,
 }
 
+/// A call: its path and item, its verdict, its attempts, whether it is a leak.
+type SeenCall = (String, Option<String>, Option<Verdict>, u32, bool);
+
 pub fn seen(state: &RunState) -> Seen {
     let steps = state.steps().iter().enumerate().map(|(at, step)| SeenStep {
         path: state.plan().path(at),
@@ -41,7 +45,13 @@ pub fn seen(state: &RunState) -> Seen {
         reason: step.reason.clone(),
         jobs: step.jobs.iter().map(|job| (job.verdict(), job.attempt.get())).collect(),
     });
-    Seen { verdict: state.complete(), counts: state.counts(), steps: steps.collect() }
+    let calls = state.children().iter().enumerate().map(|(at, child)| {
+        let (path, job) = (state.path(state.child_id(at).step as usize), child.job());
+        let key = child.key().map(str::to_owned);
+        (path, key, job.verdict(), job.attempt.get(), child.leak().is_some())
+    });
+    let (steps, calls) = (steps.collect(), calls.collect());
+    Seen { verdict: state.complete(), counts: state.counts(), steps, calls }
 }
 
 /// What other interleavings of the same run must agree on: all but the numbers of jobs, and the
@@ -52,6 +62,7 @@ pub fn verdicts(state: &RunState) -> Seen {
         step.jobs.sort();
         step.reason = None;
     }
+    seen.calls.sort();
     seen
 }
 
@@ -68,6 +79,10 @@ pub fn one_verdict_each(state: &RunState) -> Checked {
         if state.plan().steps[at].parent.is_none() {
             prop_assert_eq!(step.counts.total() as usize, step.jobs.len().max(1), "{}", path);
         }
+    }
+    for (at, child) in state.children().iter().enumerate() {
+        let path = state.path(state.child_id(at).step as usize);
+        prop_assert!(child.job().verdict().is_some(), "{} has no verdict", path);
     }
     Ok(())
 }
@@ -116,8 +131,8 @@ pub fn teardown_comes_last(world: &World, state: &RunState) -> Checked {
     let mut last: BTreeMap<Frame, (usize, JobId)> = BTreeMap::new();
     let mut first: BTreeMap<Frame, (usize, JobId)> = BTreeMap::new();
     for (at, event) in world.events.iter().enumerate() {
-        let Event::Started { job, attempt, key, .. } = event else { continue };
-        for (frame, phase) in frames(plan, job.step, key.as_deref()) {
+        let Event::Started { job, attempt, key, root: Some(root), .. } = event else { continue };
+        for (frame, phase) in frames(plan, *root, key.as_deref()) {
             if phase == Phase::Teardown {
                 first.entry(frame).or_insert((at, *job));
             } else {
@@ -129,7 +144,7 @@ pub fn teardown_comes_last(world: &World, state: &RunState) -> Checked {
     }
     for (frame, (started, job)) in &first {
         let Some((ended, other)) = last.get(frame) else { continue };
-        let (path, other) = (plan.path(job.step as usize), plan.path(other.step as usize));
+        let (path, other) = (world.path(job.step), world.path(other.step));
         prop_assert!(
             ended < started,
             "{path} started at {started}, {other} ended at {ended}:\n{:#?}",

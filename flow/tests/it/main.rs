@@ -2,6 +2,7 @@
 
 mod answer;
 mod bad;
+mod calls;
 mod cases;
 mod checks;
 mod common;
@@ -12,4 +13,5 @@ mod random;
 mod schema;
 mod simulation;
 mod state;
+mod undos;
 mod world;

@@ -4,6 +4,7 @@ use rfx_flow::diagnostic::Source;
 use rfx_flow::model::Place;
 use rfx_flow::{Catalogue, Choice, Library, LiveGroup, Request, plan};
 use rfx_schemas::plan::{Over, Plan};
+use rfx_schemas::rules::Retry;
 use serde_json::json;
 
 use crate::common::{checked, run, some_functions};
@@ -145,4 +146,21 @@ fn versions_of_a_flow_have_data_of_their_own() {
     };
     let set = "hosts".parse().expect("a name");
     assert_ne!(rfx_flow::data_key(&flow("1"), &set), rfx_flow::data_key(&flow("2"), &set));
+}
+
+#[test]
+fn what_a_function_says_of_itself_goes_before_the_flow_and_behind_the_step() {
+    let mut known = some_functions();
+    let record = &mut known.functions[0];
+    let retry = |max_attempts| Retry { max_attempts, ..Retry::default() };
+    (record.retry, record.secrets) = (Some(retry(5)), vec!["TOKEN".to_owned(), "KEY".to_owned()]);
+    let text = "flow: x\ndefaults: { retry: { max_attempts: 2 } }\nsteps:\n\
+        \x20 own: { uses: f.any, secrets: [TOKEN, MORE], retry: { max_attempts: 3 } }\n\
+        \x20 its: { uses: f.any }\n  flows: { uses: stock.count }\n";
+    let plan = plan(&checked(text), &Library::default(), run(), &Request::default(), &known);
+    let plan = plan.unwrap_or_else(|problems| panic!("{problems}"));
+    let calls: Vec<_> = plan.steps.iter().filter_map(|step| step.call()).collect();
+    assert_eq!(calls.iter().map(|call| call.retry.max_attempts).collect::<Vec<_>>(), [3, 5, 2]);
+    assert_eq!(calls[0].secrets, ["TOKEN", "MORE", "KEY"]);
+    assert_eq!(calls[1].secrets, ["TOKEN", "KEY"]);
 }

@@ -18,6 +18,7 @@ use crate::checks;
 use crate::common::{checked, nothing_known, run};
 use crate::driver::Driver;
 use crate::random::{Flows, flows};
+use crate::undos;
 use crate::world::{Fate, World};
 
 /// Turns without faults after which a run must have ended.
@@ -148,8 +149,7 @@ impl Simulation {
         }
         if !self.world.queue.is_empty() {
             self.world.deliver(0, Fate::Done);
-        } else if !self.world.held.is_empty() {
-            self.world.end_held(0, false);
+        } else if self.world.go_on() {
         } else if let Some(timer) = self.drivers.iter().filter_map(|d| d.state.next_timer()).min() {
             self.world.now = self.world.now.max(timer);
         }
@@ -161,6 +161,7 @@ impl Simulation {
         for driver in &self.drivers {
             checks::one_verdict_each(&driver.state)?;
             checks::teardown_comes_last(&self.world, &driver.state)?;
+            undos::each_is_undone_in_reverse(&self.world, &driver.state)?;
         }
         checks::readers_agree(&self.world, &self.drivers)
     }
@@ -196,7 +197,7 @@ static TABLE: LazyLock<Vec<(cases::table::Case, Arc<Plan>)>> = LazyLock::new(|| 
         let plan = cases::planned(&case);
         (case, plan)
     };
-    cases::table::all().into_iter().map(planned).collect()
+    cases::all().map(planned).collect()
 });
 
 /// Ways through each flow of the table.

@@ -18,7 +18,9 @@ use rfx_config::settings::Settings;
 use rfx_publisher::drive::DriveError;
 use rfx_publisher::find::FindError;
 use rfx_publisher::submit::SubmitError;
+use rfx_report::files;
 use rfx_schemas::exit;
+use rfx_schemas::payload::BlobRef;
 use rfx_schemas::report::Report;
 use rfx_transport::Transport;
 use rfx_transport::connect::connect;
@@ -59,11 +61,28 @@ pub async fn dispatch(desk: Desk, command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// Writes a report's files and says where they are.
-pub fn write_report(dir: &Path, report: &Report) -> Result<String, Failure> {
-    let written = rfx_report::files::write(dir, report).map_err(Failure::usage)?;
+/// Writes a report's files, and those that attempts left, and says where they are.
+pub async fn write_report(transport: &Transport, dir: &Path, report: &Report) -> Result<String, Failure> {
+    let written = files::write(dir, report).map_err(Failure::usage)?;
     let paths = [written.html, written.junit, written.json];
-    Ok(paths.iter().map(|path| format!("  {}\n", path.display())).collect())
+    let mut said: String = paths.iter().map(|path| format!("  {}\n", path.display())).collect();
+    let (run, from) = (report.run, transport.clone());
+    let load = |blob: BlobRef| {
+        let from = from.clone();
+        async move { from.get_blob(run, &blob).await }
+    };
+    let artifacts = files::write_artifacts(dir, report, load).await.map_err(Failure::usage)?;
+    if artifacts.written > 0 {
+        said.push_str(&format!("  {}\n", dir.join("artifacts").display()));
+    }
+    let missing = [
+        (artifacts.left_out, "files beyond 1,000 and 256 MiB are left out"),
+        (artifacts.gone, "files are gone"),
+    ];
+    for (count, what) in missing.into_iter().filter(|(count, _)| *count > 0) {
+        said.push_str(&format!("  {count} {what}\n"));
+    }
+    Ok(said)
 }
 
 /// A table for people: no lines, two spaces between columns.

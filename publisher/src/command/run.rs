@@ -208,7 +208,7 @@ pub(super) async fn follow(
     let report = driver.recorder().report(Stamp::now());
     watch.say(&summary(&report, Style { color: watch.color(), width: None, brief: watch.quiet }))?;
     if let Some(dir) = &watch.report {
-        watch.say(&format!("report:\n{}", write_report(dir, &report)?))?;
+        watch.say(&format!("report:\n{}", write_report(transport, dir, &report).await?))?;
     }
     Ok((code, driver.recorder().finished().cloned()))
 }

@@ -51,7 +51,7 @@ pub async fn show(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u8,
     let folded = recorder.report(Stamp::now());
     let mut text = summary(&folded, Style { color: color(), width: None, brief: false });
     if let Some(dir) = report {
-        text.push_str(&write_report(&dir, &folded)?);
+        text.push_str(&write_report(&transport, &dir, &folded).await?);
     }
     print(&text)?;
     Ok(exit::PASSED)

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rfx_flow::Child;
 use rfx_schemas::encoding::encode;
 use rfx_schemas::fact::{Cause, Settled};
 use rfx_schemas::name::{Group, Queue};
@@ -110,30 +111,36 @@ impl Driver {
     fn lanes(&self, teardown: bool) -> BTreeSet<(Group, Queue)> {
         let state = self.recorder.state();
         let steps = state.plan().steps.iter().enumerate().filter(|(at, _)| state.undoes(*at) == teardown);
-        let calls = steps.filter_map(|(_, step)| step.call());
+        let children = state.children().iter().filter(|child| child.is_teardown() == teardown);
+        let calls = steps.filter_map(|(_, step)| step.call()).chain(children.map(Child::call));
         calls.map(|call| (call.group.clone(), call.queue.clone())).collect()
     }
 
     /// Records an end for each attempt without one, and reads until all of them are folded.
     async fn record_ends(&mut self, cause: Cause, teardown: bool) -> Result<(), DriveError> {
-        let open = self.open_attempts(teardown);
-        for chunk in open.chunks(256) {
-            for (job, attempt) in chunk {
-                let (kind, failure) = ended_early(cause);
-                let ended = outcome(&self.recorder, &self.transport, (*job, *attempt), None, kind, failure);
-                self.outbox.record(&self.recorder, ended);
-            }
-            self.wait_out().await?;
-        }
-        // Each of them has an end in the stream now, a worker's or ours: which one counts is known when
-        // it is read, not before.
+        let mut recorded = BTreeSet::new();
         let deadline = Instant::now() + READ;
-        while !self.open_attempts(teardown).is_empty() {
+        loop {
+            let open = self.open_attempts(teardown);
+            if open.is_empty() {
+                return Ok(());
+            }
+            // What the last of them have called is known only when that is read.
+            let without: Vec<_> = open.into_iter().filter(|open| recorded.insert(*open)).collect();
+            for chunk in without.chunks(256) {
+                for at in chunk {
+                    let (kind, failure) = ended_early(cause);
+                    let ended = outcome(&self.recorder, &self.transport, *at, None, kind, failure);
+                    self.outbox.record(&self.recorder, ended);
+                }
+                self.wait_out().await?;
+            }
+            // Each of them has an end in the stream now, a worker's or ours: which one counts is known
+            // when it is read, not before.
             if !self.read_until(deadline).await? {
                 return Err(DriveError::NoFacts);
             }
         }
-        Ok(())
     }
 
     /// Records that all before teardown has ended, and reads until that is folded.

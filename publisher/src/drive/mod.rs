@@ -4,6 +4,7 @@
 //! two drivers at once publish under the same guards and fold the same facts. What to do is decided
 //! by `RunState`; here is only when it is asked, and what is done about the answer.
 
+mod calls;
 mod ending;
 mod publish;
 mod service;
@@ -12,12 +13,12 @@ mod source;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rfx_flow::{Release, RunState};
+use rfx_flow::Release;
 use rfx_report::Recorder;
 use rfx_schemas::encoding::encode;
-use rfx_schemas::fact::{Cancelled, Cause, Fact, Finished};
+use rfx_schemas::fact::{Cancelled, Cause, Finished};
 use rfx_schemas::id::RunId;
-use rfx_schemas::payload::{Json, Payload};
+use rfx_schemas::payload::Json;
 use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{FactSubject, RunFact};
 use rfx_schemas::verdict::Verdict;
@@ -31,6 +32,7 @@ use publish::Outbox;
 use service::Service;
 pub use service::Unserved;
 pub use source::Source;
+use source::load_outputs;
 
 /// How long teardown may take after a run's deadline.
 const TEARDOWN_TIME: Duration = Duration::from_secs(60 * 60);
@@ -213,6 +215,7 @@ impl Driver {
         if !self.leading {
             return Ok(());
         }
+        self.release_calls();
         if self.released.is_empty() {
             let outstanding = self.recorder.state().outstanding();
             let room = self.window.saturating_sub(outstanding).min(self.outbox.room());
@@ -362,24 +365,6 @@ impl Driver {
         }
         Ok(())
     }
-}
-
-/// Outputs that expressions read must be here, not behind a reference.
-async fn load_outputs(
-    transport: &Transport,
-    state: &RunState,
-    fact: &mut Fact,
-) -> Result<(), TransportError> {
-    let Fact::Ended(ended) = fact else { return Ok(()) };
-    for outcome in &mut ended.outcomes {
-        if let Some(output @ Payload::Blob(_)) = &outcome.output
-            && state.reads_output(outcome.job)
-        {
-            let json = transport.load(state.run(), output).await?;
-            outcome.output = Some(Payload::Inline(json));
-        }
-    }
-    Ok(())
 }
 
 /// Records that somebody asks to end a run. Asks are counted from 1; one that is recorded already is

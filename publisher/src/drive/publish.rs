@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use rfx_flow::{Refusal, Release, ReleasedJob};
@@ -31,7 +32,7 @@ const AT_ONCE: usize = 512;
 
 /// What a driver has on its way to the server.
 pub(super) struct Outbox {
-    transport: Transport,
+    pub(super) transport: Transport,
     under_way: FuturesUnordered<Publishing>,
     /// What the jobs of a step share, made once: by step, and by execution of its flow where that
     /// makes a difference.
@@ -121,9 +122,19 @@ impl Outbox {
             released: Stamp::now(),
         };
         let payload = encode(&JobMessage { jobs: vec![job], ..shared.clone() });
+        self.publish_job(subject, payload, big.into_iter().chain(big_item).collect(), again);
+    }
+
+    /// Begins something whose end [`Outbox::next`] waits for.
+    pub(super) fn begin(&mut self, doing: impl Future<Output = Result<(), TransportError>> + Send + 'static) {
+        self.under_way.push(Box::pin(doing));
+    }
+
+    /// Begins to publish an attempt, behind the big values that it refers to.
+    pub(super) fn publish_job(&mut self, subject: JobSubject, payload: Bytes, big: Vec<Bytes>, again: bool) {
         let transport = self.transport.clone();
-        self.under_way.push(Box::pin(async move {
-            for bytes in big.into_iter().chain(big_item) {
+        self.begin(async move {
+            for bytes in big {
                 transport.put_blob(subject.run, &bytes).await?;
             }
             let place = transport.subjects().job(&subject);
@@ -137,7 +148,7 @@ impl Outbox {
                 }
                 published => published.map(drop),
             }
-        }));
+        });
     }
 
     /// What all jobs of a step share.
@@ -166,10 +177,7 @@ impl Outbox {
             target: plan.target.clone(),
             isolation: plan.isolation,
             timeout: call.timeout,
-            deadline: recorder.at().after(match phase {
-                Phase::Teardown => plan.deadline + super::TEARDOWN_TIME,
-                Phase::Setup | Phase::Main | Phase::OnFailure => plan.deadline,
-            }),
+            deadline: deadline(recorder, phase),
             trace: submitted.trace.step(run, job.job.step),
             jobs: Vec::new(),
         })
@@ -180,8 +188,17 @@ impl Outbox {
         let message = ended(&self.transport, recorder.state().run(), outcome);
         let transport = self.transport.clone();
         // Already there is as good: then the worker was first.
-        self.under_way.push(Box::pin(async move { transport.publish(message).await.map(drop) }));
+        self.begin(async move { transport.publish(message).await.map(drop) });
     }
+}
+
+/// When an attempt must have ended.
+pub(super) fn deadline(recorder: &Recorder, phase: Phase) -> Stamp {
+    let deadline = recorder.state().plan().deadline;
+    recorder.at().after(match phase {
+        Phase::Teardown => deadline + super::TEARDOWN_TIME,
+        Phase::Setup | Phase::Main | Phase::OnFailure => deadline,
+    })
 }
 
 /// What jobs with the same key share all of.
@@ -216,7 +233,8 @@ pub(super) fn outcome(
     kind: OutcomeKind,
     failure: Failure,
 ) -> Outcome {
-    let group = call(recorder, at.0.step as usize).group.clone();
+    let call = recorder.state().call_of(at.0).expect("only calls of functions have attempts");
+    let group = call.group.clone();
     unexecuted(transport, group, at, key, kind, failure)
 }
 

@@ -5,10 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use rfx_flow::Standing;
 use rfx_report::Recorder;
+use rfx_schemas::id::JobId;
 use rfx_schemas::name::{Function, Group, Queue};
 use rfx_schemas::outcome::{Failure, kind};
-use rfx_schemas::plan::PlannedStep;
+use rfx_schemas::plan::Call;
 use rfx_schemas::record::{FunctionRecord, Presence, Role};
 use rfx_schemas::subject::JobSubject;
 use rfx_schemas::topology::Bucket;
@@ -27,7 +29,7 @@ const OFTEN: Duration = Duration::from_secs(5);
 /// A step that nobody serves now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unserved {
-    /// Its position in the plan.
+    /// Its position in the plan; of calls, that of the first behind it.
     pub step: usize,
     /// Its path, `steps.device`.
     pub path: String,
@@ -97,10 +99,8 @@ impl Service {
         self.since.retain(|step, _| steps.contains(step));
         for step in unserved {
             let since = *self.since.entry(step.step).or_insert_with(Instant::now);
-            step.expired = since.elapsed()
-                >= recorder.state().plan().steps[step.step]
-                    .call()
-                    .map_or(Duration::MAX, |call| call.queue_timeout);
+            let call = recorder.state().call_of(JobId { step: number(step.step), item: 0 });
+            step.expired = since.elapsed() >= call.map_or(Duration::MAX, |call| call.queue_timeout);
         }
     }
 }
@@ -110,19 +110,37 @@ fn waiting(recorder: &Recorder) -> Vec<Unserved> {
     let state = recorder.state();
     let out =
         state.steps().iter().zip(&state.plan().steps).enumerate().filter(|(_, (s, _))| s.outstanding > 0);
-    let unserved = |(step, (_, planned)): (usize, (_, &PlannedStep))| {
-        let call = planned.call()?;
-        Some(Unserved {
-            step,
-            path: state.plan().path(step),
-            function: call.uses.clone(),
-            group: call.group.clone(),
-            queue: call.queue.clone(),
-            group_is_up: false,
-            expired: false,
-        })
+    let unserved = |step: usize, call: &Call| Unserved {
+        step,
+        path: state.path(step),
+        function: call.uses.clone(),
+        group: call.group.clone(),
+        queue: call.queue.clone(),
+        group_is_up: false,
+        expired: false,
     };
-    out.filter_map(unserved).collect()
+    let steps = out.filter_map(|(step, (_, planned))| Some(unserved(step, planned.call()?)));
+    // Calls of the same function in the same lane wait for the same worker: the first tells of all.
+    let mut calls: BTreeMap<_, usize> = BTreeMap::new();
+    for (at, child) in state.children().iter().enumerate() {
+        if child.job().standing == Standing::Released {
+            calls.entry(same(child.call())).or_insert(at);
+        }
+    }
+    let of_calls = calls.into_values().map(|at| {
+        let step = state.child_id(at).step as usize;
+        unserved(step, state.children()[at].call())
+    });
+    steps.chain(of_calls).collect()
+}
+
+/// What calls have in common that wait for the same worker.
+fn same(call: &Call) -> (&Function, &Group, &Queue) {
+    (&call.uses, &call.group, &call.queue)
+}
+
+fn number(step: usize) -> u32 {
+    u32::try_from(step).expect("plans stay below 2^32 steps and calls")
 }
 
 /// Those of the steps that nobody serves.
@@ -152,7 +170,16 @@ impl Driver {
                 .unsettled(false)
                 .into_iter()
                 .chain(self.recorder.state().unsettled(true));
-            let mine: Vec<_> = open.filter(|(job, _)| job.step as usize == step.step).collect();
+            let state = self.recorder.state();
+            let waits = |job: JobId| {
+                let alike = || {
+                    let child = state.child(job)?;
+                    Some(same(child.call()) == (&step.function, &step.group, &step.queue))
+                };
+                let call = step.step >= state.plan().steps.len();
+                if call { alike().unwrap_or(false) } else { job.step as usize == step.step }
+            };
+            let mine: Vec<_> = open.filter(|(job, _)| waits(*job)).collect();
             for (job, attempt) in mine.into_iter().filter(|(job, _)| self.recorder.state().is_released(*job))
             {
                 let Unserved { group, queue, function, .. } = step.clone();

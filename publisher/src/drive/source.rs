@@ -3,8 +3,11 @@
 
 use std::collections::VecDeque;
 
-use rfx_transport::TransportError;
+use rfx_flow::RunState;
+use rfx_schemas::fact::Fact;
+use rfx_schemas::payload::Payload;
 use rfx_transport::facts::{Entry, FactReader};
+use rfx_transport::{Transport, TransportError};
 use tokio::sync::mpsc;
 
 /// Facts of one run, in order.
@@ -47,4 +50,22 @@ impl Source {
             *replay = None;
         }
     }
+}
+
+/// Outputs that expressions read must be here, not behind a reference.
+pub(super) async fn load_outputs(
+    transport: &Transport,
+    state: &RunState,
+    fact: &mut Fact,
+) -> Result<(), TransportError> {
+    let Fact::Ended(ended) = fact else { return Ok(()) };
+    for outcome in &mut ended.outcomes {
+        if let Some(output @ Payload::Blob(_)) = &outcome.output
+            && state.reads_output(outcome.job)
+        {
+            let json = transport.load(state.run(), output).await?;
+            outcome.output = Some(Payload::Inline(json));
+        }
+    }
+    Ok(())
 }

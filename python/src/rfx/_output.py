@@ -92,6 +92,8 @@ def _converted(value: object, at: Path) -> Json:
         return value.isoformat()
     if type(value).__module__ in ("uuid", "decimal"):  # known by name: importing them is slow
         return str(value)
+    if type(value).__module__ == "numpy":
+        return plain(value.tolist(), at)  # type: ignore[attr-defined]  # its scalars and arrays have it
     instead = "decode it, or leave it as an artifact: ctx.artifact(…)" if isinstance(value, bytes) else _INSTEAD
     raise _refusal(at, f"JSON has no {type(value).__name__}; {instead}")
 

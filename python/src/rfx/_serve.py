@@ -90,6 +90,8 @@ class Desk:
             secrets=call.get("secrets"),
             traceparent=call.get("traceparent"),
             key=call.get("key"),
+            group=call.get("group", ""),
+            queue=call.get("queue", ""),
             link=FrameLink(self.connection, call["id"]),
         )
 

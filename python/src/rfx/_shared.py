@@ -17,9 +17,10 @@ from contextvars import ContextVar
 from typing import Any, Final, TextIO
 
 from rfx._attempt import attempt_async
+from rfx._errors import TimedOut
 from rfx._fixtures import close_process_async
 from rfx._frames import Connection, Frame
-from rfx._outcome import Outcome
+from rfx._outcome import Error, Outcome
 from rfx._pool import Pool
 from rfx._serve import Desk, flush, keep_timeout
 
@@ -130,11 +131,11 @@ class Shared:
         function = self._desk.find(call)
         if function is None:
             outcome = self._desk.unknown(call)
+        elif number in self._connection.stops:
+            outcome = Outcome("error", b"", Error(TimedOut.__name__, "it was stopped before it began"))
         else:
             attempt = attempt_async(function, body, self._desk.context(call))
             running = self._running[number] = asyncio.create_task(attempt)
-            if number in self._connection.stops:
-                running.cancel()
             outcome = await running
             del self._running[number]
         if number in self._connection.stops:
@@ -144,8 +145,9 @@ class Shared:
         self._connection.flush()
 
     def _stop(self, call: int) -> None:
+        # One that has not begun yet looks for itself: a task that is cancelled before its first step never takes it.
         if (running := self._running.get(call)) is not None:
-            running.cancel()
+            asyncio.get_running_loop().call_soon(running.cancel)
 
 
 def serve(pool: Pool, connection: Connection) -> int:

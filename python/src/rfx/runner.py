@@ -129,7 +129,8 @@ def _prepare_process(directory: Path) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     # Handlers and not SIG_IGN, which would be inherited by the programs that functions start.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # SIGUSR1 would end the process if it came before the one who takes it is ready.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _leave_to_the_worker)
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = str(directory.resolve())  # where `-m` put the current folder, which is the worker's

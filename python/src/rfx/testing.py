@@ -75,6 +75,9 @@ class Pool:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<pool {self._loaded.manifest.name}>"
+
     @property
     def directory(self) -> Path:
         """The folder of the pool."""

@@ -1,10 +1,10 @@
 //! What the page shows of a job's attempts, within a budget for the whole page.
 
-use rfx_schemas::outcome::Assertion;
+use rfx_schemas::outcome::{Artifact, Assertion};
 use rfx_schemas::report::{AttemptReport, Detail, JobReport};
 
 use crate::pick::{self, Mark};
-use crate::text;
+use crate::{artifacts, calls, text};
 
 /// Characters of evidence that the page holds. Beyond it jobs are listed with their message alone.
 const PAGE: usize = 1_000_000;
@@ -13,6 +13,8 @@ const TEXT: usize = 16 * 1024;
 
 /// Most comparisons of one attempt.
 const ASSERTIONS: usize = 100;
+/// Most files of one attempt.
+const FILES: usize = 100;
 
 /// How much evidence the page still takes.
 pub(super) struct Budget {
@@ -30,6 +32,14 @@ pub(super) struct AttemptView {
     pub(super) unlisted: usize,
     pub(super) diff: Vec<DiffPart>,
     pub(super) blocks: Vec<Block>,
+    pub(super) files: Vec<File>,
+}
+
+/// A file that an attempt left.
+pub(super) struct File {
+    /// Where it is, from the page's folder.
+    pub(super) href: String,
+    pub(super) label: String,
 }
 
 /// One recorded comparison.
@@ -64,7 +74,8 @@ impl Budget {
     /// `report.json` has all.
     pub(super) fn attempts(&mut self, job: &JobReport) -> Option<Vec<AttemptView>> {
         let tells = |attempt: &&AttemptReport| job.attempts.len() > 1 || attempt.detail.is_some();
-        let views: Vec<_> = job.attempts.iter().filter(tells).map(AttemptView::of).collect();
+        let view = |attempt| AttemptView { files: files(job, attempt), ..AttemptView::of(attempt) };
+        let views: Vec<_> = job.attempts.iter().filter(tells).map(view).collect();
         let size: usize = views.iter().map(AttemptView::size).sum();
         if size == 0 {
             return Some(views);
@@ -102,6 +113,7 @@ impl AttemptView {
             assertions,
             diff: error.and_then(|error| error.diff.as_deref()).map(diff).unwrap_or_default(),
             blocks: blocks.into_iter().flatten().collect(),
+            files: Vec::new(),
         }
     }
 
@@ -119,7 +131,8 @@ impl AttemptView {
         let diff: usize = self.diff.iter().map(|part| part.lines.len()).sum();
         let blocks: usize = self.blocks.iter().map(|block| block.text.len()).sum();
         let assertions: usize = self.assertions.iter().map(AssertionView::size).sum();
-        markup + self.message.len() + diff + blocks + assertions
+        let files: usize = self.files.iter().map(|file| 50 + file.href.len() + file.label.len()).sum();
+        markup + files + self.message.len() + diff + blocks + assertions
     }
 }
 
@@ -138,6 +151,16 @@ impl AssertionView {
     fn size(&self) -> usize {
         self.label.len() + self.expected.len() + self.seen.len() + self.message.len()
     }
+}
+
+/// The files that an attempt left, where they are written beside the page.
+fn files(job: &JobReport, attempt: &AttemptReport) -> Vec<File> {
+    let artifacts = attempt.detail.iter().flat_map(|detail| &detail.artifacts);
+    let file = |(number, artifact): (usize, &Artifact)| File {
+        href: artifacts::path(job.job, attempt.attempt, number, &artifact.name),
+        label: calls::artifact(artifact),
+    };
+    artifacts.take(FILES).enumerate().map(file).collect()
 }
 
 /// All comparisons; of too many the first that did not hold.

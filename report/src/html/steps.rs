@@ -3,6 +3,7 @@
 use rfx_schemas::report::{JobReport, Report, StepReport};
 use rfx_schemas::verdict::Verdict;
 
+use super::calls::{self, CallsView};
 use super::evidence::{AttemptView, Budget};
 use crate::pick::{self, Mark};
 use crate::text;
@@ -42,6 +43,7 @@ pub(super) struct StepView {
     pub(super) open: bool,
     pub(super) jobs: Vec<JobView>,
     pub(super) unlisted: Option<String>,
+    pub(super) calls: Option<CallsView>,
 }
 
 /// A number in the table of steps.
@@ -115,6 +117,7 @@ impl StepView {
             open: !allowed && needs_a_look(step),
             jobs: jobs.collect(),
             unlisted: (unlisted > 0).then(|| text::count(unlisted)),
+            calls: calls::view(&step.calls, "call"),
         }
     }
 

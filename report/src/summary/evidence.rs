@@ -5,8 +5,8 @@ use rfx_schemas::outcome::Assertion;
 use rfx_schemas::report::{Detail, JobReport};
 
 use super::{Lines, Paint};
-use crate::pick;
 use crate::text;
+use crate::{calls, pick};
 
 /// Most comparisons of a job that did not hold.
 const ASSERTIONS: usize = 10;
@@ -14,6 +14,8 @@ const ASSERTIONS: usize = 10;
 const DIFF_LINES: usize = 40;
 const TRACE_LINES: usize = 15;
 const TAIL_LINES: usize = 10;
+/// Most files that it left.
+const ARTIFACTS: usize = 10;
 
 /// What there is to see of a job, or of a composite's execution.
 pub(super) fn of(out: &mut Lines, job: &JobReport) {
@@ -34,6 +36,9 @@ fn evidence(out: &mut Lines, detail: &Detail) {
     let more = pick::broken(detail).count().saturating_sub(ASSERTIONS);
     if more > 0 {
         out.indented(4, &format!("… and {more} more not true"), Paint::Faint);
+    }
+    for artifact in detail.artifacts.iter().take(ARTIFACTS) {
+        out.indented(4, &format!("left {}", calls::artifact(artifact)), Paint::Plain);
     }
     let error = detail.error.as_ref();
     if let Some(diff) = error.and_then(|error| error.diff.as_deref()) {

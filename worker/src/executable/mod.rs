@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::payload::hex;
 use rfx_schemas::verdict::OutcomeKind;
@@ -99,13 +100,15 @@ impl Executable {
     pub async fn call(
         &self,
         call: &Call<'_>,
-        input: &[u8],
+        input: &Bytes,
         deadline: Instant,
         cancel: &CancellationToken,
     ) -> Ran {
         // Of the attempt's own: what it leaves behind is found by it, in whatever group or session.
         let mark = self.mark.part(self.started.fetch_add(1, Ordering::Relaxed));
-        let begun = Files::new(input).and_then(|files| Ok((self.start(call, &files, &mark)?, files)));
+        let input = input.clone();
+        let files = aside(move || Files::new(&input)).await;
+        let begun = files.and_then(|files| Ok((self.start(call, &files, &mark)?, files)));
         let (mut child, files) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -119,8 +122,7 @@ impl Executable {
                 // Nothing of its group writes any more.
                 let folder = files.dir.path().to_owned();
                 let last = child.take_last_error();
-                let reading = tokio::task::spawn_blocking(move || answer::read(&folder, status, last));
-                reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+                aside(move || answer::read(&folder, status, last)).await
             }
             Err(stopped) => stopped,
         };
@@ -145,6 +147,12 @@ impl Executable {
         command.stdin(Stdio::from(std::fs::File::open(files.dir.path().join(answer::INPUT))?));
         Child::start(command)
     }
+}
+
+/// Does what waits for a disk where it holds up nothing else.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Where a program is: in the pool when it has a slash, else on `PATH`.

@@ -35,7 +35,7 @@ async fn run_for(script: &str, limit: Duration, cancel: &CancellationToken) -> R
         traceparent: "00-ab-cd-01".to_owned(),
         key: Some("web 1"),
     };
-    executable.call(&call, br#"{"n":2}"#, Instant::now() + limit, cancel).await
+    executable.call(&call, &Bytes::from_static(br#"{"n":2}"#), Instant::now() + limit, cancel).await
 }
 
 async fn run(script: &str) -> Ending {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::NotPassed;
+use super::calls::Calls;
 use super::not_passed::error;
 use crate::attempt::Ending;
 use crate::expect::judge;
@@ -48,6 +49,8 @@ pub struct Context {
     pub cancel: CancellationToken,
     /// The secrets that the step names.
     pub secrets: Secrets,
+    /// What [`Context::call`] and [`Context::undo`] go through.
+    pub(super) calls: Calls,
     pub(super) notes: Notes,
 }
 
@@ -60,6 +63,7 @@ impl Context {
         secrets: Secrets,
         deadline: Instant,
         cancel: CancellationToken,
+        calls: Calls,
     ) -> Self {
         Self {
             run: message.run,
@@ -73,6 +77,7 @@ impl Context {
             deadline,
             cancel,
             secrets,
+            calls,
             notes: Notes::default(),
         }
     }
@@ -92,6 +97,7 @@ impl Context {
             deadline: Instant::now() + std::time::Duration::from_secs(60 * 60),
             cancel: CancellationToken::new(),
             secrets: Secrets::default(),
+            calls: Calls::default(),
             notes: Notes::default(),
         }
     }

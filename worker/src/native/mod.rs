@@ -32,6 +32,7 @@
 //! ```
 
 mod builder;
+mod calls;
 mod context;
 mod input;
 mod not_passed;
@@ -52,6 +53,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout_at;
 
 pub use builder::{About, Builder};
+pub use calls::Calls;
 pub use context::Context;
 pub use not_passed::{Failed, NotPassed, error, fail, skip};
 

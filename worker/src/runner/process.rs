@@ -210,7 +210,8 @@ pub async fn start(recipe: &Recipe, mode: &str, mark: &Mark) -> Result<Started, 
         .arg(mode)
         .env("PYTHONPATH", python_path(&recipe.sdk))
         .env("PYTHONUNBUFFERED", "1")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // What is compiled is kept for the next process, but not in the author's folders.
+        .env("PYTHONPYCACHEPREFIX", recipe.sdk.join("compiled"))
         .stdin(Stdio::from(other.socket))
         .stdout(Stdio::from(other.output.try_clone().map_err(python)?))
         .stderr(Stdio::from(other.output))
