@@ -98,6 +98,8 @@ class Connection:
             with self._reading:
                 if number not in self._replies and not self._read():
                     raise PeerGone
+            # The answer may be long in coming, and what waits behind this call may be what it waits for.
+            self.give_back()
         return self._replies.pop(number)
 
     def _wait_for_reader(self, number: int) -> None:
@@ -116,11 +118,13 @@ class Connection:
         finally:
             self._reading.release()
 
-    def take_back(self) -> list[int]:
-        """Give up the calls that wait, and say which they are: the worker wants them executed elsewhere."""
-        ids = [frame.header["id"] for frame in self._calls]
-        self._calls.clear()
-        return ids
+    def give_back(self) -> None:
+        """Give up the calls that wait, if the worker wants them executed elsewhere, and say which they are."""
+        if self.recalled:
+            self.recalled = False
+            ids = [frame.header["id"] for frame in self._calls]
+            self._calls.clear()
+            self.send({"type": "returned", "ids": ids})
 
     def send(self, header: Mapping[str, Any], body: bytes = b"", *, later: bool = False) -> None:
         """Write one frame. With `later` it waits for the next one, or for the moment when no call waits."""

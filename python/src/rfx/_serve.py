@@ -159,9 +159,7 @@ class Serial:
     def _is_meant(self) -> bool:
         """Look at what came with the signal: a stop of this call, or the wish to have later ones back."""
         self._connection.poll()
-        if self._connection.recalled:
-            self._connection.recalled = False
-            self._connection.send({"type": "returned", "ids": self._connection.take_back()})
+        self._connection.give_back()
         return self._current in self._connection.stops
 
 

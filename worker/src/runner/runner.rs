@@ -52,8 +52,6 @@ pub struct Runner {
     base: u64,
     /// Whether it takes calls.
     fit: bool,
-    /// When its calls were looked at last.
-    pub(super) looked: Instant,
     /// Whether a shared process is alive, as far as it was asked.
     pub(super) pulse: Pulse,
     /// Whether the crew counts it as one with a call.
@@ -111,7 +109,6 @@ impl Runner {
             done: 0,
             base: 0,
             fit: true,
-            looked: Instant::now(),
             busy: false,
             pulse: Pulse::Unknown,
         }

@@ -28,7 +28,6 @@ impl Runner {
     /// Stops what has to be stopped.
     pub(super) async fn look(&mut self) -> ControlFlow<()> {
         let now = Instant::now();
-        self.looked = now;
         if self.is_shared() && self.calls.iter().any(|call| call.is_due(now)) {
             match self.pulse {
                 Pulse::Felt(at) if now - at < PULSE => {}
