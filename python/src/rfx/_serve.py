@@ -38,6 +38,9 @@ class FrameLink:
 
     def ask(self, what: str, fields: Mapping[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
         """Ask the worker, and wait for its answer."""
+        if what == "call" and self._connection.reader is not None and _in_loop():
+            text = "ctx.call would hold up all that runs in this shared process: await ctx.call_async"
+            raise AskError("CallError", text)
         try:
             frame = self._connection.ask({**fields, "type": "ask", "id": self._call, "what": what}, body)
         except TooLarge as problem:
@@ -200,6 +203,11 @@ def has_strays() -> bool:
     if not (kept := kept_children()):
         return True
     return any(p.parent == os.getpid() and p.pid not in kept for p in _linux.processes())
+
+
+def _in_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    return sys.modules["asyncio"]._get_running_loop() is not None
 
 
 def _unread() -> int:
