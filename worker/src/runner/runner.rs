@@ -23,7 +23,7 @@ use super::frames::{Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
-use crate::attempt::seconds;
+use crate::attempt::{Ending, seconds};
 use crate::desk::over;
 
 /// How long a function has for its finalizers after it was asked to stop.
@@ -283,7 +283,10 @@ impl Runner {
         let call = self.calls.remove(at).expect("it was found");
         let now = Instant::now();
         self.done += 1;
-        self.crew.took(now - call.begun);
+        // Its own time, where it says that: ours has the ways there and back in it.
+        let own = end.took.and_then(|took| Duration::try_from_secs_f64(took).ok());
+        let took = own.unwrap_or(now - call.begun);
+        self.crew.took(took);
         if let Some(next) = self.calls.front_mut().filter(|_| self.crew.isolation != Isolation::Shared) {
             next.begun = now;
             next.deadline = (now + next.request.timeout).min(next.request.last);
@@ -301,7 +304,7 @@ impl Runner {
         if let Some((why, _)) = call.stopped {
             ending = ending::stopped(why, ending, &call.request);
         }
-        call.request.finish(ending);
+        call.request.finish(Ending { took: Some(took), ..ending });
         if retire {
             self.leave();
         } else if self.calls.is_empty() && self.fit {
