@@ -146,6 +146,9 @@ pub struct End {
     /// The most memory that the process ever had, in KiB.
     #[serde(default)]
     pub memory: u64,
+    /// How long the function took, in seconds.
+    #[serde(default)]
+    pub took: Option<f64>,
     /// What it printed, where the runner tells that apart itself.
     #[serde(default)]
     pub tail: String,
@@ -218,7 +221,7 @@ impl Call<'_> {
 
 /// Adds the frame of a call: a header as [`Call::header`] makes it, under an id, with the time when it
 /// must have ended, in seconds since 1970.
-pub fn put_call(to: &mut BytesMut, id: u64, deadline: f64, header: &[u8], body: &[u8]) {
+pub fn put_call(to: &mut Vec<u8>, id: u64, deadline: f64, header: &[u8], body: &[u8]) {
     let id = format!("{{\"id\":{id},\"deadline\":{deadline:.6},");
     let rest = header.get(1..).unwrap_or_default();
     put_lengths(to, id.len() + rest.len(), body.len());
@@ -228,7 +231,7 @@ pub fn put_call(to: &mut BytesMut, id: u64, deadline: f64, header: &[u8], body: 
 }
 
 /// Adds a frame.
-pub fn put(to: &mut BytesMut, header: &serde_json::Value, body: &[u8]) {
+pub fn put(to: &mut Vec<u8>, header: &serde_json::Value, body: &[u8]) {
     let header = header.to_string();
     put_lengths(to, header.len(), body.len());
     to.extend_from_slice(header.as_bytes());
@@ -246,7 +249,7 @@ pub fn check_size(header: &[u8], body: &[u8]) -> Result<(), String> {
     }
 }
 
-fn put_lengths(to: &mut BytesMut, header: usize, body: usize) {
+fn put_lengths(to: &mut Vec<u8>, header: usize, body: usize) {
     for length in [header, body] {
         let length = u32::try_from(length).expect("sizes are checked before");
         to.extend_from_slice(&length.to_be_bytes());

@@ -39,7 +39,7 @@ pub use recipe::{Program, Recipe};
 use source::Source;
 
 /// Calls after which a runner is replaced, unless its pool says otherwise.
-const MAX_JOBS: u64 = 1_000;
+const MAX_JOBS: u64 = 10_000;
 /// Bytes by which the memory of a runner may grow before it is replaced.
 const GROWTH: u64 = 256 << 20;
 
@@ -68,7 +68,8 @@ impl Limits {
     }
 }
 
-/// A pool with its runners. In each isolation there are never more of them than slots that call at once.
+/// A pool with its runners. In each isolation there are never more of them than slots, but for those whose
+/// functions wait for what they have called.
 pub struct Pool {
     source: Arc<Source>,
     warm: Arc<Crew>,

@@ -5,7 +5,6 @@
 //! process that executes one call at a time has begun only the first of those that it was sent.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,8 @@ use super::frames::{Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
-use crate::attempt::seconds;
+use crate::attempt::{Ending, seconds};
+use crate::desk::over;
 
 /// How long a function has for its finalizers after it was asked to stop.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -40,10 +40,12 @@ pub struct Runner {
     pub(super) crew: Arc<Crew>,
     pub(super) process: Process,
     pub(super) line: Line,
-    /// What it has not taken yet.
-    out: BytesMut,
     pub(super) calls: VecDeque<Call>,
     asks: FuturesUnordered<BoxFuture<'static, (Value, Bytes)>>,
+    /// What the process has not taken yet. Nothing here waits for it to do so: it may wait for us to read.
+    out: BytesMut,
+    /// When the calls were looked at last.
+    looked: Instant,
     last_id: u64,
     done: u64,
     /// The most memory that it had after its first call, in KiB.
@@ -85,9 +87,8 @@ enum Event {
     Gone,
     /// What it sent is no frame.
     Broke(String),
-    /// It takes more.
-    Writable,
     Answer(Value, Bytes),
+    Room,
     Arrived,
     Look,
     Closing,
@@ -102,9 +103,10 @@ impl Runner {
             crew,
             process,
             line,
-            out: BytesMut::new(),
             calls,
             asks,
+            out: BytesMut::new(),
+            looked: Instant::now(),
             last_id: 0,
             done: 0,
             base: 0,
@@ -120,10 +122,14 @@ impl Runner {
             if self.fit {
                 self.take_calls();
             }
+            let mut due = false;
             match self.next().await {
-                Event::Said(said, body) => self.said(said, body),
+                // Frames come first, and a function that never stops talking must be stopped, too.
+                Event::Said(said, body) => {
+                    self.said(said, body);
+                    due = self.looked.elapsed() >= LOOK;
+                }
                 Event::Answer(header, body) => self.write(&header, &body),
-                Event::Writable => self.flush(),
                 Event::Broke(what) => {
                     self.broke(&what).await;
                     return;
@@ -132,13 +138,16 @@ impl Runner {
                     self.died().await;
                     return;
                 }
+                Event::Room => self.push(),
                 Event::Arrived => {}
-                Event::Look => {
-                    if self.look().await.is_break() {
-                        return;
-                    }
-                }
+                Event::Look => due = true,
                 Event::Closing => self.leave(),
+            }
+            if due {
+                self.looked = Instant::now();
+                if self.look().await.is_break() {
+                    return;
+                }
             }
         }
         self.retire().await;
@@ -155,11 +164,12 @@ impl Runner {
         }
         self.busy = true;
         let now = Instant::now();
+        let mut out = Vec::new();
         for request in taken {
             self.last_id += 1;
             let deadline = (now + request.timeout).min(request.last);
             let stamp = seconds(Stamp::now().after(deadline - now));
-            put_call(&mut self.out, self.last_id, stamp, &request.header, &request.input);
+            put_call(&mut out, self.last_id, stamp, &request.header, &request.input);
             self.calls.push_back(Call {
                 id: self.last_id,
                 request,
@@ -169,7 +179,8 @@ impl Runner {
                 recalled: false,
             });
         }
-        self.flush();
+        self.out.extend_from_slice(&out);
+        self.push();
     }
 
     async fn next(&mut self) -> Event {
@@ -182,7 +193,7 @@ impl Runner {
                 None => std::future::pending().await,
             }
         };
-        let output = &mut self.line.output;
+        let (to, output) = (&self.line.to, &mut self.line.output);
         let printing = async {
             loop {
                 output.printed().await;
@@ -190,17 +201,17 @@ impl Runner {
         };
         tokio::select! {
             biased;
+            // When the process is gone, the silence of its frames says so.
+            Ok(()) = to.writable(), if !self.out.is_empty() => Event::Room,
             frame = self.line.from.next() => match frame {
                 Ok(Some((said, body))) => Event::Said(said, body),
                 Ok(None) => Event::Gone,
-                Err(error) if error.kind() == ErrorKind::InvalidData => Event::Broke(error.to_string()),
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Event::Broke(error.to_string()),
                 Err(error) => {
                     tracing::debug!(%error, "the socket of a runner cannot be read");
                     Event::Gone
                 }
             },
-            // One that is gone is noticed by the end of its frames.
-            Ok(()) = self.line.to.writable(), if !self.out.is_empty() => Event::Writable,
             Some((header, body)) = self.asks.next(), if !self.asks.is_empty() => Event::Answer(header, body),
             () = self.crew.arrived.notified(), if hungry => Event::Arrived,
             () = self.crew.closing.cancelled(), if self.fit && idle => Event::Closing,
@@ -221,10 +232,10 @@ impl Runner {
             wake = wake.min(front.begun + STUCK);
         }
         if self.is_shared() {
-            wake = wake.min(Instant::now() + LOOK);
+            wake = wake.min(self.looked + LOOK);
         }
         if self.crew.limits.memory.is_some() {
-            wake = wake.min(Instant::now() + memory::FRESH);
+            wake = wake.min(self.looked + memory::FRESH);
         }
         Some(wake)
     }
@@ -261,9 +272,17 @@ impl Runner {
     }
 
     fn asked(&mut self, ask: Ask, body: Bytes) {
-        let Some(call) = self.calls.iter().find(|call| call.id == ask.id) else { return };
+        let Some(call) = self.calls.iter().find(|call| call.id == ask.id) else {
+            // Without an answer a thread would wait for ever that an attempt has left behind.
+            return self.write(&over(&ask), b"");
+        };
         let desk = Arc::clone(&call.request.desk);
-        self.asks.push(Box::pin(async move { desk.answer(ask, body).await }));
+        let away = (ask.what == "call").then(|| self.crew.away());
+        self.asks.push(Box::pin(async move {
+            let answer = desk.answer(ask, body).await;
+            drop(away);
+            answer
+        }));
     }
 
     fn ended(&mut self, end: End, body: Bytes) {
@@ -271,9 +290,13 @@ impl Runner {
         let call = self.calls.remove(at).expect("it was found");
         let now = Instant::now();
         self.done += 1;
-        self.crew.took(now - call.begun);
+        // Its own time, where it says that: ours has the ways there and back in it.
+        let own = end.took.and_then(|took| Duration::try_from_secs_f64(took).ok());
+        let took = own.unwrap_or(now - call.begun);
+        self.crew.took(took);
         if let Some(next) = self.calls.front_mut().filter(|_| self.crew.isolation != Isolation::Shared) {
             next.begun = now;
+            next.deadline = (now + next.request.timeout).min(next.request.last);
         }
         self.base = if self.base == 0 { end.memory } else { self.base };
         let grown = end.memory.saturating_sub(self.base) > self.crew.limits.growth / 1024;
@@ -291,12 +314,14 @@ impl Runner {
         if let Some((why, _)) = call.stopped {
             ending = ending::stopped(why, ending, &call.request);
         }
-        call.request.finish(ending);
+        call.request.finish(Ending { took: Some(took), ..ending });
         if retire {
             self.leave();
         } else if self.calls.is_empty() && self.fit {
             self.busy = false;
-            self.crew.idles();
+            if self.crew.idles() {
+                self.leave();
+            }
         }
     }
 
@@ -330,19 +355,21 @@ impl Runner {
     }
 
     pub(super) fn write(&mut self, header: &Value, body: &[u8]) {
-        put(&mut self.out, header, body);
-        self.flush();
+        let mut out = Vec::new();
+        put(&mut out, header, body);
+        self.out.extend_from_slice(&out);
+        self.push();
     }
 
-    /// Sends as much as it takes now. It is not waited for: a process that does not read must not keep its
-    /// calls from being stopped, and may itself wait until it is read.
-    fn flush(&mut self) {
+    /// Writes as much as the process takes.
+    fn push(&mut self) {
         while !self.out.is_empty() {
             match self.line.to.try_write(&self.out) {
-                Ok(sent) => self.out.advance(sent),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Ok(written) => self.out.advance(written),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    tracing::debug!(%error, "a runner is gone, which its silence will tell");
+                    // It has ended, which is noticed by its silence.
+                    tracing::debug!(%error, "a runner is gone");
                     self.out.clear();
                 }
             }

@@ -48,8 +48,8 @@ impl Runner {
         for at in 0..running {
             let Some(call) = self.calls.get_mut(at) else { break };
             match &call.stopped {
-                None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled).await,
-                None if now >= call.deadline => self.stop(at, Stopped::TimedOut).await,
+                None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled),
+                None if now >= call.deadline => self.stop(at, Stopped::TimedOut),
                 Some((_, since)) if now >= *since + GRACE => {
                     if self.is_shared() {
                         self.abandon(at);
@@ -82,7 +82,7 @@ impl Runner {
     }
 
     /// Asks a call to stop: its function sees an exception, its finalizers run.
-    async fn stop(&mut self, at: usize, why: Stopped) {
+    fn stop(&mut self, at: usize, why: Stopped) {
         let shared = self.is_shared();
         let Some(call) = self.calls.get_mut(at) else { return };
         call.stopped = Some((why, Instant::now()));

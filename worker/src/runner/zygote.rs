@@ -7,7 +7,6 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
@@ -84,7 +83,7 @@ impl Zygote {
             runners.forking.insert(*number, forked);
             runners.living.insert(*number, Living { pid: None, tell });
         }
-        let mut frame = BytesMut::new();
+        let mut frame = Vec::new();
         put(&mut frame, &json!({"type": "fork", "runner": *number, "shared": shared}), b"");
         self.send(&frame, &[other.socket.as_fd(), other.output.as_fd()]).await?;
         drop(number);
@@ -95,7 +94,7 @@ impl Zygote {
 
     /// Has it look for what a runner left behind, that ended in a way that it cannot tell.
     pub async fn sweep(&self) {
-        let mut frame = BytesMut::new();
+        let mut frame = Vec::new();
         put(&mut frame, &json!({"type": "sweep"}), b"");
         let _writing = self.writing.lock().await;
         if let Err(error) = self.send(&frame, &[]).await {
