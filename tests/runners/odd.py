@@ -38,7 +38,7 @@ def hang():
         signal.pause()
 
 
-ENDS = ["passes", "crashes", "exits", "garbage", "no_json", "long_header", "long_body", "longest_body", "unknown",
+ENDS = ["passes", "crashes", "exits", "garbage", "no_json", "long_header", "long_body", "unknown",
         "out_of_turn", "bad_output", "deep_output", "claims_lost", "odd_kind", "closes", "twice", "other_id", "deaf",
         "floods", "ignores_stop", "odd_ask", "half_a_frame", "isolation", "where"]  # fmt: skip
 START = {
@@ -83,8 +83,6 @@ while True:
             WORKER.sendall(LENGTHS.pack(MAX_HEADER + 1, 0))
         case "long_body":
             WORKER.sendall(LENGTHS.pack(2, MAX_BODY + 1) + b"{}")
-        case "longest_body":
-            send(end, b'"' + b"x" * (MAX_BODY - 2) + b'"')
         case "unknown":
             send({"type": "praise", "id": call})
         case "out_of_turn":

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::crew::{Crew, Request};
 use super::ending::{self, Stopped};
-use super::frames::{Ask, End, Said, put, put_call};
+use super::frames::{self, Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
@@ -279,9 +279,9 @@ impl Runner {
         let desk = Arc::clone(&call.request.desk);
         let away = (ask.what == "call").then(|| self.crew.away());
         self.asks.push(Box::pin(async move {
-            let answer = desk.answer(ask, body).await;
+            let (header, body) = desk.answer(ask, body).await;
             drop(away);
-            answer
+            frames::bounded(header, body)
         }));
     }
 

@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::ending::{self, Stopped};
-use super::frames::BROKE;
 use super::process::Exit;
 use super::runner::{Call, GRACE, Pulse, Runner, STUCK};
 
@@ -168,7 +167,7 @@ impl Runner {
         self.line.output.last_words(&self.process).await;
         self.process.kill().await;
         let tail = self.line.output.take();
-        tracing::warn!("a runner {BROKE}{what}");
+        tracing::warn!("a runner broke the protocol, and was killed");
         let alone = self.calls.len() == 1 || !self.is_shared();
         if alone && let Some(call) = self.calls.pop_front() {
             call.request.finish(ending::broke(what, tail));
