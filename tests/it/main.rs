@@ -8,6 +8,7 @@ mod catalogue;
 mod composites;
 mod connecting;
 mod context;
+mod context_calls;
 mod docs;
 mod environments;
 mod executables;
