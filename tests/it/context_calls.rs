@@ -14,9 +14,10 @@ fn diary(world: &World) -> Vec<String> {
 
 /// A pool of its own, in the world's folder.
 fn other_pool(world: &World) {
-    let manifest = "name = \"other\"\n[[function]]\nname = \"other.program\"\nexec = [\"sh\", \"program.sh\"]\n";
+    let manifest =
+        "name = \"other\"\n[[function]]\nname = \"other.program\"\nexec = [\"sh\", \"program.sh\"]\n";
     world.file("other/pool.toml", manifest);
-    world.file("other/program.sh", "printf '{\"by\": \"sh\"}'\n");
+    world.file("other/program.sh", "printf '{\"by\": \"sh\"}' > \"$RFX_OUTPUT\"\n");
     let code = "import rfx\n\n\
         @rfx.function\ndef doubles(n: int) -> int:\n    return 2 * n\n\n\
         @rfx.function\ndef where(ctx: rfx.Context) -> list:\n    return [ctx.group, ctx.queue, ctx.step, ctx.function]\n\n\
@@ -58,10 +59,12 @@ async fn one_slot_full_of_callers_does_not_stand_still() {
     let _worker = worker(&world, "one", &["other"], &["--slots", "1", "--slots", "slow=1"]).await;
     let _there = worker(&world, "there", &["other"], &["--slots", "2", "--group", "elsewhere"]).await;
     let call = |name: &str, uses: &str, input: &str| {
-        format!("  {name}: {{ uses: calling.uncaught, with: {{ uses: {uses}, input: {input} }}, timeout: 30s }}\n")
+        format!(
+            "  {name}: {{ uses: calling.uncaught, with: {{ uses: {uses}, input: {input} }}, timeout: 30s }}\n"
+        )
     };
     let flow = format!(
-        "flow: calls\nsteps:\n\
+        "flow: calls\ndefaults: {{ where: {{ group: local }} }}\nsteps:\n\
         \x20 parents: {{ uses: calling.uncaught, repeat: {{ count: 10 }}, with: {{ uses: uses.versioned }}, timeout: 30s }}\n\
         \x20 deep: {{ uses: calling.down, with: {{ depth: 3 }}, timeout: 30s }}\n\
         \x20 elsewhere: {{ uses: other.place, timeout: 30s }}\n{}{}{}{}",
@@ -126,7 +129,8 @@ async fn undos_come_last_first_after_a_crash_too_and_leaks_are_shown() {
         assert_eq!(report.verdict, Some(Verdict::Error), "{isolation}: {said}");
         let (kind, message) = error(last(step(&report, "b")));
         assert_eq!((kind, message), ("Crashed", "the process that ran the function ended with exit code 9"));
-        let undone = diary(&world).into_iter().filter_map(|line| Some(line.strip_prefix("leave ")?.to_owned()));
+        let undone =
+            diary(&world).into_iter().filter_map(|line| Some(line.strip_prefix("leave ")?.to_owned()));
         assert_eq!(undone.collect::<Vec<_>>(), ["b2", "b1", "a2", "a1"], "{isolation}");
         let leaks: Vec<_> = report.undos.iter().filter_map(|undo| undo.leak.as_deref()).collect();
         assert_eq!(leaks, ["OSError: it is in use"], "{isolation}");

@@ -9,6 +9,7 @@ mod composites;
 mod connecting;
 mod context;
 mod context_calls;
+mod context_late;
 mod docs;
 mod environments;
 mod executables;
