@@ -80,12 +80,12 @@ class Connection:
     def receive(self) -> Frame | None:
         """Wait for the next call; None when the peer is gone. What was put off is sent before the wait."""
         while True:
-            self.flush()
-            if not self._read_until(lambda: bool(self._calls)):
-                return None
             with self.shield:  # a signal takes calls back that wait
                 if self._calls:
                     return self._calls.popleft()
+            self.flush()
+            if not self._read_until(lambda: bool(self._calls)):
+                return None
 
     def ask(self, header: Mapping[str, Any], body: bytes = b"") -> Frame:
         """Send a frame that the worker answers, and wait for the answer. Raises `PeerGone` without one."""
@@ -117,11 +117,13 @@ class Connection:
         finally:
             self._end_to_read()
 
-    def take_back(self) -> list[int]:
-        """Give up the calls that wait, and say which they are: the worker wants them executed elsewhere."""
-        ids = [frame.header["id"] for frame in self._calls]
-        self._calls.clear()
-        return ids
+    def give_back(self) -> None:
+        """Give up the calls that wait, if the worker wants them executed elsewhere, and say which they are."""
+        if self.recalled:
+            self.recalled = False
+            ids = [frame.header["id"] for frame in self._calls]
+            self._calls.clear()
+            self.send({"type": "returned", "ids": ids})
 
     def send(self, header: Mapping[str, Any], body: bytes = b"", *, later: bool = False) -> None:
         """Write one frame. With `later` it waits for the next one, or for the moment when no call waits."""

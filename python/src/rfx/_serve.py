@@ -9,6 +9,7 @@ import resource
 import struct
 import sys
 import termios
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -135,11 +136,13 @@ class Serial:
         """Execute a call and answer it; False when this process is not to be used again."""
         call, body = frame
         self._current = call["id"]
+        begun = time.perf_counter()
         outcome = self._execute(call, body)
+        took = time.perf_counter() - begun
         flush()
         left = has_strays()
         fit = outcome.kind == "passed" and not left and call.get("isolation") != "fresh"
-        self._desk.answer(call["id"], outcome, retire=not fit, left=left, memory=_memory())
+        self._desk.answer(call["id"], outcome, retire=not fit, left=left, memory=_memory(), took=took)
         if fit and _unread():
             # What the next call prints must not be taken for what this one did.
             self._connection.ask({"type": "printed", "id": call["id"]})
@@ -163,9 +166,7 @@ class Serial:
     def _is_meant(self) -> bool:
         """Look at what came with the signal: a stop of this call, or the wish to have later ones back."""
         self._connection.poll()
-        if self._connection.recalled:
-            self._connection.recalled = False
-            self._connection.send({"type": "returned", "ids": self._connection.take_back()})
+        self._connection.give_back()
         return self._current in self._connection.stops
 
 
@@ -184,8 +185,10 @@ def end(call: int, outcome: Outcome) -> dict[str, Any]:
 def flush() -> None:
     """Push out what the function printed. A function that broke its streams loses only its own text."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        try:  # noqa: SIM105 - a context manager takes as long as the flush
             stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
 
 
 def keep_timeout(outcome: Outcome) -> Outcome:

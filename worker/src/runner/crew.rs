@@ -24,7 +24,7 @@ use crate::desk::Desk;
 /// Calls that take less than this are sent ahead of the answer to the one before.
 const SHORT: Duration = Duration::from_micros(500);
 /// Most calls with a runner at once that executes one at a time.
-const AHEAD: usize = 16;
+const AHEAD: usize = 64;
 /// Bytes of input beyond which a call is not sent ahead: the socket must take what is sent at once.
 const SMALL: usize = 8 * 1024;
 
@@ -266,7 +266,12 @@ impl Crew {
 
     /// Ends the runner that could not be started, and the call that waits the longest.
     fn cannot_start(self: &Arc<Self>, why: &str) {
-        let refused = self.lock().waiting.pop_front();
+        let refused = {
+            let mut queue = self.lock();
+            // Without a call that wants one, nothing is tried again.
+            queue.spares = 0;
+            queue.waiting.pop_front()
+        };
         self.leaves(true);
         // The function never began: that is ours, not the test's.
         if let Some(request) = refused {

@@ -23,7 +23,7 @@ use super::frames::{Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
-use crate::attempt::seconds;
+use crate::attempt::{Ending, seconds};
 use crate::desk::over;
 
 /// How long a function has for its finalizers after it was asked to stop.
@@ -225,10 +225,10 @@ impl Runner {
             wake = wake.min(front.begun + STUCK);
         }
         if self.is_shared() {
-            wake = wake.min(Instant::now() + LOOK);
+            wake = wake.min(self.looked + LOOK);
         }
         if self.crew.limits.memory.is_some() {
-            wake = wake.min(Instant::now() + memory::FRESH);
+            wake = wake.min(self.looked + memory::FRESH);
         }
         Some(wake)
     }
@@ -283,9 +283,13 @@ impl Runner {
         let call = self.calls.remove(at).expect("it was found");
         let now = Instant::now();
         self.done += 1;
-        self.crew.took(now - call.begun);
+        // Its own time, where it says that: ours has the ways there and back in it.
+        let own = end.took.and_then(|took| Duration::try_from_secs_f64(took).ok());
+        let took = own.unwrap_or(now - call.begun);
+        self.crew.took(took);
         if let Some(next) = self.calls.front_mut().filter(|_| self.crew.isolation != Isolation::Shared) {
             next.begun = now;
+            next.deadline = (now + next.request.timeout).min(next.request.last);
         }
         self.base = if self.base == 0 { end.memory } else { self.base };
         let grown = end.memory.saturating_sub(self.base) > self.crew.limits.growth / 1024;
@@ -300,7 +304,7 @@ impl Runner {
         if let Some((why, _)) = call.stopped {
             ending = ending::stopped(why, ending, &call.request);
         }
-        call.request.finish(ending);
+        call.request.finish(Ending { took: Some(took), ..ending });
         if retire {
             self.leave();
         } else if self.calls.is_empty() && self.fit {
