@@ -8,6 +8,8 @@ mod catalogue;
 mod composites;
 mod connecting;
 mod context;
+mod context_calls;
+mod context_late;
 mod docs;
 mod environments;
 mod executables;
