@@ -17,7 +17,7 @@ use std::time::Duration;
 use rfx_schemas::exit;
 
 pub use failure::Failure;
-pub use signal::{Signal, Signals, shutdown_token};
+pub use signal::{Signal, Signals, shutdown_token, until_signal};
 
 /// How long blocking work may go on after the run has its answer (a last export, a file being read).
 const AFTERMATH: Duration = Duration::from_millis(500);

@@ -66,6 +66,8 @@ pub enum Command {
     },
     /// Call one function, or a flow of a pool, as a run: its output goes to stdout as JSON, the rest to stderr
     Call(CallArgs),
+    /// Step inside: execute a recorded attempt here, in the terminal, with its input, target and state
+    Step(StepArgs),
     /// Begin a project: a pool with a function and its test, and a flow that uses it
     Init {
         /// The folder, which is made
@@ -288,6 +290,39 @@ pub struct CallArgs {
     /// On stderr only what did not pass
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Which attempt to execute here, and how to look at it.
+#[derive(Debug, Args)]
+pub struct StepArgs {
+    /// A run's id, the end of one, or `latest`
+    pub run: String,
+    /// Its job: an id such as 1-3, or a step, with the key of its item: steps.device[web-1]
+    pub job: String,
+    /// Which attempt [default: the last one]
+    #[arg(long, value_name = "N")]
+    pub attempt: Option<u32>,
+    /// The pool's folder; may be repeated [default: those of the settings, else the nearest one]
+    #[arg(long, value_name = "DIR")]
+    pub pool: Vec<PathBuf>,
+    /// A file with another input, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Print the input and execute nothing
+    #[arg(long)]
+    pub print_input: bool,
+    /// The folder that artifacts go to
+    #[arg(long, default_value = "artifacts", value_name = "DIR")]
+    pub artifacts: PathBuf,
+    /// Stop at the first line of the function, and where it raises, in pdb
+    #[arg(long, conflicts_with = "debugpy")]
+    pub pdb: bool,
+    /// Wait for an editor to connect at this port, and stop at the function
+    #[arg(long, value_name = "PORT")]
+    pub debugpy: Option<u16>,
+    /// The Python to run the pool with [default: that of the settings]
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<String>,
 }
 
 impl Cli {

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod payload;
 pub mod plan;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod rules;
 pub mod stamp;

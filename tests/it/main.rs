@@ -19,6 +19,7 @@ mod plan;
 mod roles;
 mod scaffold;
 mod services;
+mod step;
 mod telemetry;
 mod tidy;
 mod traps;

@@ -1,5 +1,6 @@
 //! Reading facts in stream order, from any point on: one named, ack-none consumer per process.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer};
@@ -21,6 +22,10 @@ use crate::{ANSWER, Transport};
 const ROOM: usize = 500;
 /// The server removes a reader's consumer this long after its last pull.
 const INACTIVE: Duration = Duration::from_secs(60);
+
+/// Consumers that this process has made; in their names, since a removed one may linger, and one that another
+/// reader has read to its end gives nothing any more.
+static MADE: AtomicU64 = AtomicU64::new(1);
 
 /// Which facts to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +69,6 @@ struct Reading {
     scope: Scope,
     name: String,
     next: u64,
-    /// Consumers made so far; in their names, since a removed one may linger.
-    made: u64,
     puller: Option<Puller>,
     /// The consumer's own count of what it delivered: a gap means that something was dropped.
     delivered: u64,
@@ -84,7 +87,6 @@ impl Transport {
             scope,
             name,
             next: from.max(1),
-            made: 0,
             puller: None,
             delivered: 0,
             buffer: Vec::new(),
@@ -201,9 +203,9 @@ impl Reading {
 
     async fn create(&mut self) -> Result<Puller, TransportError> {
         let transport = &self.transport;
-        self.made += 1;
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
         let config = consumer::pull::Config {
-            name: Some(format!("{}-{}", self.name, self.made)),
+            name: Some(format!("{}-{made}", self.name)),
             filter_subject: match self.scope {
                 Scope::All => transport.subjects().all_facts(),
                 Scope::Run(run) => transport.subjects().facts_of_run(run),

@@ -36,10 +36,16 @@ pub struct Args {
 }
 
 /// What to do instead of serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Print what would be served, as JSON, without a server
     Describe,
+    /// Execute a recorded attempt in this terminal, without a server: what rfx-publish step starts
+    Execute {
+        /// The file that says which
+        #[arg(value_name = "FILE")]
+        attempt: PathBuf,
+    },
     /// List the Python environments that are kept for pools, or remove old ones
     Environments {
         /// Remove those that were not used for so long, such as 30d; what is in use stays

@@ -34,6 +34,9 @@ async fn run(args: Args, registry: Registry, signals: Signals) -> Result<u8, Fai
     }
     match args.command {
         Some(Command::Describe) => return describe(&settings, registry).await,
+        Some(Command::Execute { attempt }) => {
+            return crate::execute::execute(&settings.worker, registry, &attempt).await;
+        }
         Some(Command::Environments { prune }) => return environments(&settings, prune),
         None => {}
     }

@@ -13,7 +13,7 @@ use rfx_transport::look::Look;
 use rfx_transport::{Puller, TransportError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::settle;
@@ -132,11 +132,7 @@ impl Lane {
             let Some(held) = self.held.pop_front() else { return };
             let site = Arc::clone(&self.site);
             // Boxed before it is spawned: the future is kilobytes, and spawning moves it twice.
-            self.running.spawn(Box::pin(async move {
-                let started = Instant::now();
-                settle::attempt(&site, held, &Arc::new(slot)).await;
-                started.elapsed()
-            }));
+            self.running.spawn(Box::pin(async move { settle::attempt(&site, held, &Arc::new(slot)).await }));
         }
     }
 
@@ -144,7 +140,13 @@ impl Lane {
         let mut next = Some(done);
         while let Some(done) = next {
             match done {
-                Ok(took) => self.mean = Some(self.mean.map_or(took, |mean| (mean * 7 + took) / 8)),
+                Ok(took) => {
+                    let mean = self.mean.map_or(took, |mean| (mean * 7 + took) / 8);
+                    self.mean = Some(mean);
+                    // Those beyond the slots share them.
+                    let crowd = self.slots.taken().max(self.slots.all());
+                    self.slots.pace(mean * self.slots.all() as u32 / crowd as u32);
+                }
                 // Not acknowledged, so the broker hands it over again; the poison limit bounds it.
                 Err(error) => tracing::error!(%error, "a bug of rfx ended an attempt"),
             }

@@ -20,6 +20,7 @@ mod doubles;
 mod entry;
 mod environment;
 mod executable;
+mod execute;
 mod expect;
 mod flows;
 pub mod guard;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rfx_config::telemetry::AttemptSpan;
 use rfx_schemas::encoding::{decode, encode};
@@ -15,7 +16,7 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::{Guarded, TransportError};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -25,8 +26,10 @@ use crate::lane::Held;
 use crate::site::Site;
 use crate::slots::Slot;
 
-/// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way.
-pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) {
+/// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way. Gives
+/// how long the slot was needed.
+pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) -> Duration {
+    let started = Instant::now();
     let Held { delivery, subject } = held;
     let span =
         tracing::debug_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
@@ -36,7 +39,9 @@ pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) {
             Ok(message) => outcomes(site, &subject, &message, deliveries, slot).await,
             Err(error) => unserved(site, &subject, deliveries, &error.to_string()),
         };
-        match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
+        slot.ended();
+        let took = started.elapsed();
+        let recorded = match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
             // It will not fare better the next time: what is left out must not cost the verdict.
             Err(TransportError::Refused { reason, .. }) => {
                 Box::pin(record(
@@ -48,14 +53,15 @@ pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) {
                 .await
             }
             recorded => recorded,
-        }
+        };
+        (recorded, took)
     }
     .instrument(span);
     tokio::pin!(work);
-    let recorded = loop {
+    let (recorded, took) = loop {
         tokio::select! {
             biased;
-            recorded = &mut work => break recorded,
+            ended = &mut work => break ended,
             () = sleep(site.ack_wait / 3) => delivery.progress().await,
         }
     };
@@ -71,6 +77,7 @@ pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) {
             tracing::error!(%error, run = %subject.run, job = %subject.job, "could not record an outcome")
         }
     }
+    took
 }
 
 async fn outcomes(

@@ -4,8 +4,17 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Attempts that take less than this are begun beyond the slots: what hands them over and brings their
+/// outcomes back takes longer than they do.
+const SHORT: Duration = Duration::from_micros(500);
+/// How many are begun beyond the slots then.
+const BEYOND: usize = 32;
+/// Most attempts of a lane that have ended and whose outcome is being recorded: they need no slot.
+const RECORDING: usize = 256;
 
 /// Most attempts of a lane that wait for what they have called: each keeps its runner and its delivery.
 const WAITING: usize = 1_000;
@@ -14,6 +23,9 @@ const WAITING: usize = 1_000;
 pub(crate) struct Slots {
     all: usize,
     free: Arc<Semaphore>,
+    /// Slots beyond all, while attempts are short.
+    beyond: AtomicUsize,
+    recording: AtomicUsize,
     waiting: AtomicUsize,
     given_back: Notify,
 }
@@ -35,12 +47,15 @@ pub(crate) struct Slot {
 struct Held {
     permit: Option<OwnedSemaphorePermit>,
     calls: usize,
+    recording: bool,
 }
 
 impl Slots {
     pub(crate) fn new(all: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(all));
-        Arc::new(Self { all, free, waiting: AtomicUsize::new(0), given_back: Notify::new() })
+        let zero = || AtomicUsize::new(0);
+        let (beyond, recording, waiting) = (zero(), zero(), zero());
+        Arc::new(Self { all, free, beyond, recording, waiting, given_back: Notify::new() })
     }
 
     /// How many there are.
@@ -50,14 +65,31 @@ impl Slots {
 
     /// How many are taken. Those that wait for one to go on come first.
     pub(crate) fn taken(&self) -> usize {
-        self.all - self.free.available_permits().min(self.all)
+        let all = self.all + self.beyond.load(Ordering::Acquire);
+        all - self.free.available_permits().min(all)
     }
 
     /// A slot, if one is free and nobody waits for it to go on.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
+        if self.recording.load(Ordering::Acquire) >= RECORDING {
+            return None;
+        }
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
-        let held = Mutex::new(Held { permit: Some(permit), calls: 0 });
+        let held = Mutex::new(Held { permit: Some(permit), calls: 0, recording: false });
         Some(Slot { slots: Arc::clone(self), held })
+    }
+
+    /// Goes by how long an attempt takes, were it alone in its slot: short ones are begun beyond the slots.
+    pub(crate) fn pace(&self, mean: Duration) {
+        let beyond = self.beyond.load(Ordering::Acquire);
+        if beyond == 0 && mean < SHORT {
+            self.beyond.store(BEYOND, Ordering::Release);
+            self.free.add_permits(BEYOND);
+        } else if beyond > 0 && mean > 2 * SHORT {
+            // Those that are taken are taken back once they are free: the mean is asked for again.
+            let gone = self.free.forget_permits(beyond);
+            self.beyond.store(beyond - gone, Ordering::Release);
+        }
     }
 
     /// Waits until an attempt has given its slot back.
@@ -70,6 +102,15 @@ impl Slots {
 struct Waiting<'a>(&'a Slot);
 
 impl Slot {
+    /// The attempt has ended, and only its outcome has to be recorded: that needs no slot.
+    pub(crate) fn ended(&self) {
+        let mut held = self.held.lock().expect("no panic holds it");
+        if held.permit.take().is_some() && !std::mem::replace(&mut held.recording, true) {
+            self.slots.recording.fetch_add(1, Ordering::AcqRel);
+            self.slots.given_back.notify_one();
+        }
+    }
+
     /// Waits for what was called, without the slot.
     pub(crate) async fn without<T>(&self, wait: impl Future<Output = T>) -> Result<T, Crowded> {
         let waiting = self.give_back()?;
@@ -118,10 +159,17 @@ impl Drop for Waiting<'_> {
     }
 }
 
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.held.get_mut().is_ok_and(|held| held.recording) {
+            self.slots.recording.fetch_sub(1, Ordering::AcqRel);
+            self.slots.given_back.notify_one();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::oneshot;
     use tokio::time::timeout;
 
@@ -147,6 +195,24 @@ mod tests {
         assert_eq!(waits.await.expect("no panic"), 7);
         drop(parent);
         assert_eq!(slots.taken(), 0);
+    }
+
+    #[test]
+    fn short_attempts_are_begun_beyond_the_slots_and_recording_takes_none() {
+        let slots = Slots::new(1);
+        let first = slots.take().expect("free");
+        assert!(slots.take().is_none());
+        first.ended();
+        let second = slots.take().expect("the outcome of the first is only recorded");
+        slots.pace(Duration::from_micros(50));
+        let more: Vec<_> = std::iter::from_fn(|| slots.take()).collect();
+        assert_eq!((more.len(), slots.taken()), (BEYOND, BEYOND + 1));
+        slots.pace(Duration::from_secs(1));
+        drop(more);
+        slots.pace(Duration::from_secs(1));
+        assert!(slots.take().is_none(), "the second has the only one");
+        drop((first, second));
+        assert!(slots.take().is_some() && slots.taken() == 0);
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ use rfx_schemas::exit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::Failure;
+
 /// What someone wants of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -40,6 +42,18 @@ impl Signals {
             // The runtime is going down, and with it whoever waits here.
             None => std::future::pending().await,
         }
+    }
+}
+
+/// For commands that have nothing to end in order: the first signal ends them, with
+/// [`exit::INTERRUPTED`].
+pub async fn until_signal(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    // Where nobody can listen, the signal ends the process by itself.
+    let Ok(mut signals) = Signals::listen() else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        _ = signals.next() => Ok(exit::INTERRUPTED),
     }
 }
 

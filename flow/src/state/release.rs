@@ -185,15 +185,33 @@ impl RunState {
 
     fn release_job(&mut self, id: u32, local: usize, step: usize, ordinal: usize) -> Release {
         let item = self.instance(id, local).jobs[ordinal] as usize;
-        let (job, attempt) = (job_id(step, item), self.steps[step].jobs[item].attempt);
-        let key = self.job_key(id, local, step, ordinal).map(String::from);
-        let input = self.input(id, local, step, ordinal);
+        let release = self.make(id, local, step, ordinal);
         self.steps[step].jobs[item].standing = Standing::Released;
         self.steps[step].outstanding += 1;
         self.outstanding += 1;
+        self.instance_mut(id, local).outstanding += 1;
+        release
+    }
+
+    /// What a job is released with, made once more for whoever looks into it; nothing changes by it. None when its
+    /// step has not begun or has ended, or when it is an execution of a flow.
+    pub fn remake(&mut self, job: JobId) -> Option<Release> {
+        let state = *self.job(job)?;
+        let step = job.step as usize;
+        let (id, local) = (state.frame, *self.local.get(step)?);
+        let is_open = self.frames.contains_key(&id) && self.compiled[step].inner.is_none();
+        let is_active = is_open && self.instance(id, local).status == Status::Active;
+        is_active.then(|| self.make(id, local, step, state.ordinal as usize))
+    }
+
+    /// What a job is released with.
+    fn make(&mut self, id: u32, local: usize, step: usize, ordinal: usize) -> Release {
+        let item = self.instance(id, local).jobs[ordinal] as usize;
+        let (job, attempt) = (job_id(step, item), self.steps[step].jobs[item].attempt);
+        let key = self.job_key(id, local, step, ordinal).map(String::from);
+        let input = self.input(id, local, step, ordinal);
         let expects_item = self.compiled[step].expects_item;
-        let instance = self.instance_mut(id, local);
-        instance.outstanding += 1;
+        let instance = self.instance(id, local);
         let item = expects_item.then(|| instance.item(ordinal)).flatten().map(|item| Json::of(&item));
         match input {
             Ok(input) => {

@@ -8,12 +8,13 @@ mod run;
 mod runs;
 mod scaffold;
 mod schema;
+mod step;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
 
 use comfy_table::{Table, TableStyle};
-use rfx_config::process::{Failure, Signals};
+use rfx_config::process::{Failure, Signals, until_signal};
 use rfx_config::settings::Settings;
 use rfx_publisher::drive::DriveError;
 use rfx_publisher::find::FindError;
@@ -46,16 +47,17 @@ impl Desk {
 pub async fn dispatch(desk: Desk, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => run::run(desk, args).await,
-        Command::Check(args) => plan::check(desk, args).await,
-        Command::Plan(args) => plan::show(desk, args).await,
-        Command::Runs { last } => runs::list(desk, last).await,
-        Command::Show { run, report } => runs::show(desk, &run, report).await,
+        Command::Check(args) => until_signal(plan::check(desk, args)).await,
+        Command::Plan(args) => until_signal(plan::show(desk, args)).await,
+        Command::Runs { last } => until_signal(runs::list(desk, last)).await,
+        Command::Show { run, report } => until_signal(runs::show(desk, &run, report)).await,
         Command::Cancel { run } => run::cancel(desk, &run).await,
         Command::Resume { run, report } => run::resume(desk, &run, report).await,
-        Command::Functions { command } => functions::functions(desk, command).await,
+        Command::Functions { command } => until_signal(functions::functions(desk, command)).await,
         Command::Call(args) => call::call(desk, args).await,
         Command::Init { folder } => scaffold::init(&folder),
         Command::New { what } => scaffold::new(&what),
+        Command::Step(args) => step::step(desk, args).await,
         Command::Schema => schema::show(),
         Command::Serve => run::serve(desk).await,
     }

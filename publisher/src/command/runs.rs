@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rfx_config::process::{Failure, print};
+use rfx_publisher::drive::load_outputs;
 use rfx_publisher::find::{self, find, standing};
 use rfx_report::Recorder;
 use rfx_report::summary::{Style, summary};
@@ -69,7 +70,12 @@ pub(super) async fn fold(transport: &Transport, loaded: Loaded) -> Result<Record
         let caught_up = entries.last().is_some_and(|e| e.pending == 0);
         for entry in entries.drain(..) {
             match entry.fact {
-                Ok(fact) => recorder.apply(&fact, entry.at),
+                Ok(mut fact) => {
+                    // What steps go over may be a big output, which is not in the fact itself.
+                    let loaded = load_outputs(transport, recorder.state(), &mut fact).await;
+                    loaded.map_err(Failure::unavailable)?;
+                    recorder.apply(&fact, entry.at);
+                }
                 Err(_) => recorder.unreadable(),
             }
         }

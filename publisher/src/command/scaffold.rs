@@ -74,7 +74,7 @@ fn flow(name: &str) -> Result<u8, Failure> {
 }
 
 /// The pool that is meant here: this folder or `pool` in it, else those of the folders around.
-fn nearest_pool() -> Option<PathBuf> {
+pub(super) fn nearest_pool() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     // Shown as people would type it, as long as it is near.
     for (depth, folder) in here.ancestors().enumerate() {

@@ -31,8 +31,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use publish::Outbox;
 use service::Service;
 pub use service::Unserved;
-pub use source::Source;
-use source::load_outputs;
+pub use source::{Source, load_outputs};
 
 /// How long teardown may take after a run's deadline.
 const TEARDOWN_TIME: Duration = Duration::from_secs(60 * 60);

@@ -53,7 +53,7 @@ impl Source {
 }
 
 /// Outputs that expressions read must be here, not behind a reference.
-pub(super) async fn load_outputs(
+pub async fn load_outputs(
     transport: &Transport,
     state: &RunState,
     fact: &mut Fact,

@@ -11,13 +11,13 @@ use crate::pattern::{Publisher, connect, outcomes, set_up, tear_down, work};
 const WORKERS: usize = 2;
 
 /// Jobs a second.
-pub async fn measure(url: &str, jobs: usize) -> Result<f64, Error> {
+pub async fn measure(url: &str, jobs: usize, python: bool) -> Result<f64, Error> {
     let client = connect(url).await?;
     let js = jetstream::new(client.clone());
     set_up(&js).await?;
     for _ in 0..WORKERS {
         let client = connect(url).await?;
-        tokio::spawn(async move { work(client).await.expect("a worker") });
+        tokio::spawn(async move { work(client, python).await.expect("a worker") });
     }
     let mut messages = outcomes(connect(url).await?).await?;
     let consuming = tokio::spawn(async move {

@@ -12,12 +12,12 @@ use crate::pattern::{Publisher, connect, outcomes, set_up, tear_down, work};
 const WARM_UP: usize = 100;
 
 /// Mean microseconds of publish → pull → record → consume.
-pub async fn measure(url: &str, hops: usize) -> Result<f64, Error> {
+pub async fn measure(url: &str, hops: usize, python: bool) -> Result<f64, Error> {
     let client = connect(url).await?;
     let js = jetstream::new(client.clone());
     set_up(&js).await?;
     let worker = connect(url).await?;
-    tokio::spawn(async move { work(worker).await.expect("a worker") });
+    tokio::spawn(async move { work(worker, python).await.expect("a worker") });
     let mut outcomes = outcomes(connect(url).await?).await?;
     // Acks of the client's publishes are not waited for: the outcome says that the job was stored.
     let (publisher, _acked) = Publisher::<()>::new(client).await?;

@@ -10,10 +10,11 @@ use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Error;
+use crate::python::Python;
 
 const IN_FLIGHT: usize = 256;
 const BATCH: usize = 500;
-const BODY: usize = 256;
+const BODY: usize = 240;
 const STREAMS: [&str; 2] = ["RAW_JOBS", "RAW_OUTCOMES"];
 
 /// Publishes under a guard, all acks on one subscription.
@@ -59,7 +60,7 @@ impl Publisher<()> {
     /// Publishes a job on a subject of its own.
     pub async fn job(&self, number: usize) -> Result<(), Error> {
         let subject = format!("raw.job.local.main.noop.0193a5b2c3d4e5f6.{number}-0.1");
-        self.publish(subject, Bytes::from_static(&[b'x'; BODY]), ()).await
+        self.publish(subject, Bytes::from(format!("{{\"text\":\"{}\"}}", "x".repeat(BODY))), ()).await
     }
 }
 
@@ -68,8 +69,9 @@ pub async fn connect(url: &str) -> Result<Client, Error> {
     Ok(async_nats::ConnectOptions::new().client_capacity(65_536).connect(url).await?)
 }
 
-/// Takes jobs, publishes their outcomes, and acknowledges what was stored.
-pub async fn work(client: Client) -> Result<(), Error> {
+/// Takes jobs, has them executed by a Python child if there is to be one, publishes their outcomes, and
+/// acknowledges what was stored.
+pub async fn work(client: Client, python: bool) -> Result<(), Error> {
     let js = jetstream::new(client.clone());
     let lane: consumer::PullConsumer = js.get_consumer_from_stream("work", "RAW_JOBS").await?;
     let (publisher, mut done) = Publisher::<jetstream::Message>::new(client).await?;
@@ -79,14 +81,31 @@ pub async fn work(client: Client) -> Result<(), Error> {
         }
     });
     let mut jobs = lane.stream().max_messages_per_batch(BATCH).messages().await?;
-    while let Some(message) = jobs.next().await {
-        // The consumer goes when the measurement is over.
-        let Ok(message) = message else { return Ok(()) };
-        let number = message.info()?.stream_sequence;
-        let body = message.payload.clone();
-        publisher.publish(format!("raw.outcome.run.local.{number}-0.1.ended"), body, message).await?;
-    }
-    Ok(())
+    let child = if python { Some(Python::start()?) } else { None };
+    // The window of calls that are with the child.
+    let (called, mut answered) = mpsc::channel(IN_FLIGHT);
+    let calling = async move {
+        while let Some(message) = jobs.next().await {
+            // The consumer goes when the measurement is over.
+            let Ok(message) = message else { return };
+            let answer = child.as_ref().map(|child| child.call(message.payload.clone()));
+            if called.send((message, answer)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let recording = async {
+        while let Some((message, answer)) = answered.recv().await {
+            let number = message.info()?.stream_sequence;
+            let body = match answer {
+                Some(answer) => answer.await?,
+                None => message.payload.clone(),
+            };
+            publisher.publish(format!("raw.outcome.run.local.{number}-0.1.ended"), body, message).await?;
+        }
+        Ok(())
+    };
+    tokio::join!(calling, recording).1
 }
 
 /// Reads outcomes in order, without acks.

@@ -83,8 +83,13 @@ impl Bed {
 
     /// Starts a worker with 256 slots, and a collector.
     pub fn crew(&self) -> Result<Crew> {
+        self.crew_with(&["--slots", "256"])
+    }
+
+    /// Starts a worker with these arguments, and a collector.
+    pub fn crew_with(&self, args: &[&str]) -> Result<Crew> {
         let mut command = self.rfx("rfx-worker");
-        let mut worker = Process::start("rfx-worker", command.args(["--slots", "256"]), &self.dir)?;
+        let mut worker = Process::start("rfx-worker", command.args(args), &self.dir)?;
         let mut command = self.rfx("rfx-collector");
         let command = command.arg("--reports").arg(self.dir.join("reports"));
         let mut collector = Process::start("rfx-collector", command, &self.dir)?;
@@ -103,10 +108,15 @@ impl Bed {
 
     /// Runs the flow `<name>.yaml`, which must pass.
     pub fn run(&self, name: &str, crew: &mut Crew) -> Result<(Times, Peaks)> {
+        self.run_with(name, &[], crew)
+    }
+
+    /// Runs the flow `<name>.yaml` with these arguments; it must pass.
+    pub fn run_with(&self, name: &str, args: &[&str], crew: &mut Crew) -> Result<(Times, Peaks)> {
         // What the run says of its steps would fill the screen.
         let log = std::fs::File::create(self.dir.join("publish.log")).map_err(io("publish.log"))?;
         let mut publish = self.publish(name);
-        let publish = publish.arg("--quiet").stdout(Stdio::null()).stderr(log).spawn();
+        let publish = publish.args(args).arg("--quiet").stdout(Stdio::null()).stderr(log).spawn();
         let publish = publish.map_err(io("rfx-publish"))?;
         let pids = [publish.id(), crew.collector.pid(), crew.worker.pid()];
         let mut peaks = pids.map(Peak::of);

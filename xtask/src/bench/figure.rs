@@ -8,7 +8,29 @@ pub struct Figure {
     value: f64,
     unit: &'static str,
     raw: Option<f64>,
-    aim: Option<f64>,
+    aim: Option<Aim>,
+}
+
+/// What a figure should be; its ratio, where it has one.
+#[derive(Clone, Copy)]
+enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Aim {
+    fn bound(self) -> f64 {
+        match self {
+            Self::AtMost(bound) | Self::AtLeast(bound) => bound,
+        }
+    }
+
+    fn sign(self) -> char {
+        match self {
+            Self::AtMost(_) => '≤',
+            Self::AtLeast(_) => '≥',
+        }
+    }
 }
 
 impl Figure {
@@ -24,7 +46,12 @@ impl Figure {
 
     /// What the ratio should not be above; the value, where there is no ratio.
     pub fn at_most(self, aim: f64) -> Self {
-        Self { aim: Some(aim), ..self }
+        Self { aim: Some(Aim::AtMost(aim)), ..self }
+    }
+
+    /// What the ratio should not be below; the value, where there is no ratio.
+    pub fn at_least(self, aim: f64) -> Self {
+        Self { aim: Some(Aim::AtLeast(aim)), ..self }
     }
 
     /// Prints it, for people or as a line of JSON.
@@ -39,7 +66,11 @@ impl Figure {
 
     /// Whether the aim is kept, if there is one.
     fn ok(&self) -> Option<bool> {
-        self.aim.map(|aim| self.beside().unwrap_or(self.value) <= aim)
+        let figure = self.beside().unwrap_or(self.value);
+        self.aim.map(|aim| match aim {
+            Aim::AtMost(most) => figure <= most,
+            Aim::AtLeast(least) => figure >= least,
+        })
     }
 
     fn json(&self) -> serde_json::Value {
@@ -47,7 +78,7 @@ impl Figure {
         let mut line =
             json!({"name": name, "value": value, "unit": unit, "raw": raw, "ratio": self.beside()});
         if let Some(ok) = self.ok() {
-            line["aim"] = json!(aim);
+            line["aim"] = json!(aim.map(Aim::bound));
             line["ok"] = json!(ok);
         }
         line
@@ -60,7 +91,9 @@ impl Figure {
             _ => String::new(),
         };
         let aim = match (aim, self.ok()) {
-            (Some(aim), Some(ok)) => format!("  aim ≤ {aim:.2}: {}", if ok { "ok" } else { "missed" }),
+            (Some(aim), Some(ok)) => {
+                format!("  aim {} {:.2}: {}", aim.sign(), aim.bound(), if ok { "ok" } else { "missed" })
+            }
             _ => String::new(),
         };
         format!("{name:28} {value:>10.1} {unit}{beside}{aim}")
@@ -79,6 +112,8 @@ mod tests {
         assert_eq!(step.at_most(2.0).json()["ok"], json!(true));
         let memory = Figure::plain("memory", 251.0, "MiB").at_most(250.0);
         assert!(memory.text().ends_with("251.0 MiB  aim ≤ 250.00: missed"));
+        let rate = Figure::plain("rate", 301.0, "jobs/s").at_least(300.0);
+        assert!(rate.text().ends_with("301.0 jobs/s  aim ≥ 300.00: ok"));
         assert_eq!(memory.json()["ratio"], serde_json::Value::Null);
     }
 }

@@ -7,6 +7,7 @@ mod fan;
 mod figure;
 mod jobs;
 mod memory;
+mod python;
 
 use crate::command::{Result, cargo, io, run, target};
 use bed::Bed;
@@ -39,10 +40,12 @@ enum What {
     Fan,
     /// A short run beside a long one
     Fair,
+    /// Functions in Python, in each isolation
+    Python,
 }
 
 impl What {
-    const ALL: [Self; 4] = [Self::Jobs, Self::Chain, Self::Fan, Self::Fair];
+    const ALL: [Self; 5] = [Self::Jobs, Self::Chain, Self::Fan, Self::Fair, Self::Python];
 
     fn measure(self, args: &Args) -> Result<Vec<Figure>> {
         match self {
@@ -50,6 +53,7 @@ impl What {
             Self::Chain => chain::measure(&Bed::start("chain")?),
             Self::Fan => fan::measure(args.items),
             Self::Fair => fair::measure(&Bed::start("fair")?, args.jobs),
+            Self::Python => python::measure(&Bed::start("python")?, args.jobs),
         }
     }
 }
