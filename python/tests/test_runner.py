@@ -154,6 +154,7 @@ def test_hello_describes_the_pool(make_pool: MakePool, start_worker: StartWorker
 def test_a_call_passes_and_its_prints_are_in_the_pipes(worker: Worker) -> None:
     end, body = worker.call("m.greet", name="Ann")
     assert end.pop("memory") > 1000
+    assert 0 < end.pop("took") < 20
     assert end == {
         **{"type": "end", "id": 1, "kind": "passed", "error": None, "assertions": []},
         **{"retire": False, "left": False},

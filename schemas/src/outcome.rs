@@ -169,6 +169,8 @@ pub mod kind {
     pub const DEADLINE: &str = "deadline";
     /// The run was cancelled.
     pub const CANCELLED: &str = "cancelled";
+    /// Something was asked for behind the end of its attempt, by what the attempt has left running.
+    pub const ENDED: &str = "Ended";
     /// A value that the job refers to could not be read.
     pub const MISSING: &str = "missing";
     /// The step's input could not be made from its template.

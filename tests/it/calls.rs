@@ -219,5 +219,23 @@ async fn a_call_that_nobody_serves_is_lost_when_its_queue_timeout_has_passed() {
     let (ran, report) = run(&world, flow).await;
     assert_eq!(ran.code, 1, "{}", ran.stdout);
     assert_eq!(report.steps[0].calls[0].verdict, Some(Verdict::Lost));
-    assert!(error(&report).expect("an error").message.starts_with("t.nowhere: lost: "));
+    let error = error(&report).expect("an error");
+    assert!(error.message.contains("t.nowhere") && error.message.contains("lost"), "{error:?}");
+}
+
+/// A pool whose functions call each other, and must do so in one slot.
+const POOL: &str = "import rfx\n\n\n@rfx.function\ndef leaf(n: int) -> int:\n    return n\n\n\n\
+    @rfx.function\ndef parent(ctx: rfx.Context) -> list[int]:\n    return [ctx.call(\"p.leaf\", n=n) for n in range(3)]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_with_one_slot_full_of_callers_does_not_stand_still() {
+    let mut world = World::new().await;
+    world.file("pool/pool.toml", "name = \"p\"\n");
+    world.file("pool/p.py", POOL);
+    let pool = world.dir().join("pool").display().to_string();
+    let _worker = world.worker(["--pool", &pool, "--slots", "1"]).await;
+    let flow = "flow: x\nsteps:\n  a: { uses: p.parent, timeout: 30s, repeat: { count: 10 } }\n";
+    let (ran, report) = run(&world, flow).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!((report.counts.passed, report.steps[0].calls.len()), (10, 30));
 }

@@ -7,6 +7,7 @@ mod cases;
 mod catalogue;
 mod composites;
 mod connecting;
+mod context;
 mod docs;
 mod environments;
 mod executables;

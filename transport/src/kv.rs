@@ -44,7 +44,17 @@ impl Transport {
         value: &T,
         revision: u64,
     ) -> Result<Option<u64>, TransportError> {
-        self.kv_write(bucket, key, json(value), Some(revision)).await
+        let value = json(value);
+        let written = self.kv_write(bucket, key, value.clone(), Some(revision)).await?;
+        if written.is_some() || revision != 0 {
+            return Ok(written);
+        }
+        // A key that was removed is not there, but what removed it has a revision.
+        let subject = self.topology().key(bucket, key);
+        match self.last_of(&self.topology().bucket_stream(bucket), &subject).await? {
+            Some(last) if last.deleted => self.kv_write(bucket, key, value, Some(last.sequence)).await,
+            _ => Ok(None),
+        }
     }
 
     /// Removes a key.

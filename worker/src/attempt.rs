@@ -1,6 +1,7 @@
 //! One attempt: find the function, give it its input, judge what it gave back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rfx_schemas::job::{Job, JobMessage};
@@ -48,6 +49,8 @@ pub struct Ending {
     pub tail: String,
     /// What it left besides.
     pub leavings: Leavings,
+    /// How long the function took, if that is known.
+    pub took: Option<Duration>,
 }
 
 impl Ending {
@@ -60,6 +63,7 @@ impl Ending {
             assertions: Vec::new(),
             tail: String::new(),
             leavings: Leavings::default(),
+            took: None,
         }
     }
 
@@ -85,9 +89,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) cancel: &'a CancellationToken,
 }
 
-/// Executes one attempt. Whatever happens is an outcome.
-pub(crate) async fn execute(attempt: Attempt<'_>) -> Outcome {
+/// Executes one attempt. Whatever happens is an outcome; how long the function took comes with it.
+pub(crate) async fn execute(attempt: Attempt<'_>) -> (Outcome, Duration) {
     let Attempt { site, message, job, .. } = attempt;
+    let begun = Instant::now();
     let started = Stamp::now();
     let served = site.functions.find(&message.function, message.version.as_ref());
     let digest = served.and_then(|s| s.digest.clone());
@@ -101,6 +106,7 @@ pub(crate) async fn execute(attempt: Attempt<'_>) -> Outcome {
         Some(served) => run(attempt, served).await,
     };
     let ended = Stamp::now();
+    let took = ending.took.unwrap_or_else(|| begun.elapsed());
     let (output, ending) = match store(site, message, ending.output.clone()).await {
         Ok(output) => (output, ending),
         Err(error) => (None, Ending::lost(kind::BROKER, format!("the output could not be stored: {error}"))),
@@ -111,7 +117,7 @@ pub(crate) async fn execute(attempt: Attempt<'_>) -> Outcome {
         true => Ending::lost(kind::DEADLINE, "the run's deadline passed while it ran"),
         false => ending,
     };
-    Outcome {
+    let outcome = Outcome {
         job: job.job,
         attempt: job.attempt,
         kind: ending.kind,
@@ -130,7 +136,8 @@ pub(crate) async fn execute(attempt: Attempt<'_>) -> Outcome {
         digest,
         artifacts: ending.leavings.artifacts,
         state: ending.leavings.state,
-    }
+    };
+    (outcome, took)
 }
 
 async fn run(attempt: Attempt<'_>, served: &Served) -> Ending {
@@ -219,7 +226,7 @@ async fn kept(ran: Ran, desk: &Desk) -> Ending {
 
 /// A time as Python has it: seconds since 1970.
 pub(crate) fn seconds(stamp: Stamp) -> f64 {
-    std::time::Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
+    Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
 }
 
 /// Evaluates on what passed what the step polls for, and once that is there what it expects.

@@ -12,7 +12,7 @@ use rfx_config::telemetry::AttemptSpan;
 use rfx_schemas::id::{JobId, RunId};
 use rfx_schemas::job::JobMessage;
 use rfx_schemas::name::NameError;
-use rfx_schemas::outcome::{Artifact, StateRead, StateScope};
+use rfx_schemas::outcome::{Artifact, StateRead, StateScope, kind};
 use rfx_schemas::payload::Json;
 use rfx_schemas::record::state_key;
 use rfx_schemas::stamp::Stamp;
@@ -28,6 +28,8 @@ use crate::site::Site;
 
 /// Most bytes of a value of the shared state: what a message carries, with room for its headers.
 const STATE_VALUE: usize = 512 * 1024;
+/// What a value holds that only says that somebody makes the real one, as the SDK writes it.
+const CLAIM: &str = "$rfx.claim";
 /// Most keys of the shared state that an outcome tells of.
 const READS: usize = 100;
 /// Most artifacts of an attempt, and most bytes of all of them.
@@ -119,6 +121,13 @@ fn request(ask: &Ask, input: Bytes) -> Result<(u32, Request), Refusal> {
     Ok((n.ok_or_else(|| refused("it has no number".to_owned()))?, request))
 }
 
+/// The answer to what is asked behind the end of its attempt.
+pub fn over(ask: &Ask) -> Value {
+    let message = format!("the attempt has ended before {} was asked for", ask.what);
+    let error = json!({"type": kind::ENDED, "message": message});
+    json!({"type": "reply", "id": ask.id, "ask": ask.ask, "error": error})
+}
+
 impl Desk {
     /// A desk for an attempt, whose span is `trace`.
     pub fn new(
@@ -162,17 +171,27 @@ impl Desk {
         let (scope, key, full) = self.state_key(ask)?;
         let entry = self.site.transport.kv_get::<Value>(Bucket::State, &full).await?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        // A claim only says that somebody makes the value: the function has not seen any yet.
+        let claimed = entry.as_ref().is_some_and(|entry| entry.value.get(CLAIM).is_some());
         let text = entry.map(|entry| Bytes::from(entry.value.to_string()));
-        let value = match &text {
-            Some(text) => Some(self.site.transport.store(self.run, Json::from_text(text.clone())).await?),
-            None => None,
-        };
-        let mut kept = self.lock();
-        if kept.reads.len() < READS {
-            let read = StateRead { key: key.clone(), scope, revision, value };
-            kept.reads.entry((scope, key)).or_insert(read);
+        if !claimed && self.is_new((scope, &key)) {
+            let value = match &text {
+                Some(text) => Some(self.site.transport.store(self.run, Json::from_text(text.clone())).await?),
+                None => None,
+            };
+            let mut kept = self.lock();
+            if kept.reads.len() < READS {
+                let read = StateRead { key: key.clone(), scope, revision, value };
+                kept.reads.entry((scope, key)).or_insert(read);
+            }
         }
         Ok((json!({"revision": revision}), text.unwrap_or_default()))
+    }
+
+    /// Whether a key was not read before, and the outcome has room for it.
+    fn is_new(&self, (scope, key): (StateScope, &str)) -> bool {
+        let kept = self.lock();
+        kept.reads.len() < READS && !kept.reads.contains_key(&(scope, key.to_owned()))
     }
 
     async fn state_write(&self, ask: &Ask, body: Bytes) -> Result<(Value, Bytes), Refusal> {
@@ -264,8 +283,13 @@ impl Desk {
         }
         {
             let kept = self.lock();
-            let bytes: u64 = kept.artifacts.iter().map(|artifact| artifact.size).sum();
-            if kept.artifacts.len() >= ARTIFACTS || bytes + body.len() as u64 > ARTIFACT_BYTES {
+            // One of the same name goes.
+            let (mut count, mut bytes) = (0, 0);
+            for artifact in kept.artifacts.iter().filter(|artifact| artifact.name != name) {
+                count += 1;
+                bytes += artifact.size;
+            }
+            if count >= ARTIFACTS || bytes + body.len() as u64 > ARTIFACT_BYTES {
                 let message = format!(
                     "{name} is beyond what an attempt may leave: {ARTIFACTS} artifacts, {} MiB in all",
                     ARTIFACT_BYTES >> 20

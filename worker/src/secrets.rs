@@ -75,6 +75,7 @@ impl Secrets {
                 .collect(),
             tail: self.clean(&ending.tail),
             leavings: ending.leavings,
+            took: ending.took,
         }
     }
 

@@ -27,20 +27,18 @@ use crate::site::Site;
 use crate::slots::Slot;
 
 /// Executes what was delivered, records the outcome, then acknowledges; with heartbeats on the way. Gives
-/// how long the slot was needed.
+/// how long the functions took.
 pub(crate) async fn attempt(site: &Arc<Site>, held: Held, slot: &Arc<Slot>) -> Duration {
-    let started = Instant::now();
     let Held { delivery, subject } = held;
     let span =
         tracing::debug_span!("attempt", run = %subject.run, job = %subject.job, attempt = %subject.attempt);
     let (deliveries, payload) = (delivery.delivered, delivery.payload().clone());
     let work = async {
-        let ended = match decode::<JobMessage>(&payload) {
+        let (ended, took) = match decode::<JobMessage>(&payload) {
             Ok(message) => outcomes(site, &subject, &message, deliveries, slot).await,
-            Err(error) => unserved(site, &subject, deliveries, &error.to_string()),
+            Err(error) => (unserved(site, &subject, deliveries, &error.to_string()), Duration::ZERO),
         };
         slot.ended();
-        let took = started.elapsed();
         let recorded = match record(site, &subject, AttemptFact::Ended, encode(&ended)).await {
             // It will not fare better the next time: what is left out must not cost the verdict.
             Err(TransportError::Refused { reason, .. }) => {
@@ -86,12 +84,13 @@ async fn outcomes(
     message: &JobMessage,
     deliveries: u64,
     slot: &Arc<Slot>,
-) -> Ended {
+) -> (Ended, Duration) {
     if deliveries > site.max_deliveries && starts(site, subject, deliveries).await >= site.max_deliveries {
         let failure = poison(site, deliveries);
-        return Ended {
+        let ended = Ended {
             outcomes: message.jobs.iter().map(|job| lost(site, job, deliveries, failure.clone())).collect(),
         };
+        return (ended, Duration::ZERO);
     }
     if deliveries > 1 {
         let started = Started { worker: site.member.clone(), started: Stamp::now() };
@@ -105,15 +104,17 @@ async fn outcomes(
     // Teardown runs on when its run is cancelled: it must have its verdict.
     let token = if message.phase == Phase::Teardown { CancellationToken::new() } else { place.token.clone() };
     let mut outcomes = Vec::with_capacity(message.jobs.len());
+    let mut took = Duration::ZERO;
     for job in &message.jobs {
         let caller = Caller::new(site, subject, (message, job), deliveries, slot);
         let (caller, cancel) = (&caller, &token);
         let attempt = Attempt { site, subject, message, job, deliveries, caller, cancel };
-        let outcome = execute(attempt).await;
+        let (outcome, own) = execute(attempt).await;
+        took += own;
         trace(site, message, &outcome);
         outcomes.push(outcome);
     }
-    Ended { outcomes }
+    (Ended { outcomes }, took)
 }
 
 /// How often the attempt was started. Not every delivery is a start: a worker that drains hands back

@@ -10,7 +10,7 @@ from rfx._errors import MAX_BODY
 from rfx._link import Link
 from rfx._output import encode
 
-_LONGEST_NAME = 255
+_LONGEST_NAME = 200
 
 
 def keep(link: Link, name: str, content: object, path: str | os.PathLike[str] | None, media_type: str | None) -> None:
@@ -55,5 +55,6 @@ def _by_name(name: str) -> str | None:
 
 
 def _check_name(name: str) -> None:
-    if not name or len(name) > _LONGEST_NAME or "/" in name or "\\" in name or name in (".", "..") or "\0" in name:
+    long = len(name.encode("utf-8", "surrogatepass")) > _LONGEST_NAME
+    if not name or long or name[0] == "." or any(one in name for one in "/\\\0"):
         raise ValueError(f"{name!r} is no name of an artifact: use a file's name, such as screenshot.png")

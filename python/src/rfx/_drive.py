@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 Step: TypeAlias = Awaitable[Any] | threading.Event | float
 Steps: TypeAlias = Generator[Step, Any, T]
+
+pauses: Final = threading.local()
+"""`sleep` of a thread that must be able to wake up earlier."""
 
 
 def no_awaiting(step: Awaitable[Any]) -> NoReturn:
@@ -97,10 +100,11 @@ async def as_coroutine(awaitable: Awaitable[T]) -> T:
 
 
 def _wait(step: Step, wait: Callable[[Awaitable[Any]], Any]) -> object:
+    sleep: Callable[[float], object] | None = getattr(pauses, "sleep", None)
     if isinstance(step, threading.Event):
-        return step.wait()
+        return step.wait() if sleep is None else wait(in_thread(step.wait))
     if isinstance(step, (int, float)):
-        time.sleep(step)
+        (sleep or time.sleep)(step)
         return None
     return wait(step)
 

@@ -46,7 +46,8 @@ class Connection:
     """The runner's end of the socket.
 
     Any thread may ask and tell. What comes in is sorted by whoever reads: replies to those who asked, the ids of
-    calls to be stopped into `stops`, calls into a queue.
+    calls to be stopped into `stops`, calls into a queue. One thread reads at a time; whoever waits for something
+    takes over when that one has what it wanted.
     """
 
     def __init__(self, peer: socket.socket) -> None:
@@ -55,6 +56,10 @@ class Connection:
         """Whether the worker wants the calls back that wait."""
         self.on_stop: Callable[[int], None] = _wake_main_thread
         """Called by whoever reads that a call is to be stopped."""
+        self.on_recall: Callable[[], None] = lambda: _wake_main_thread(0)
+        """Called by whoever reads that the worker wants calls back."""
+        self.interrupted: Callable[[], bool] = lambda: False
+        """Whether this thread, that waits for an answer while another one reads, is to do so no longer."""
         self.on_ping: Callable[[], None] = self.pong
         """Called by whoever reads that the worker wants to know whether anything moves here."""
         self.shield: AbstractContextManager[None] = nullcontext()
@@ -68,22 +73,19 @@ class Connection:
         self._asked = 0
         self._outbox = bytearray()
         self._writing = threading.RLock()
-        self._reading = threading.RLock()
         self._came = threading.Condition()
+        self._reading = False
         self._gone = False
-        self._in_read = False
 
     def receive(self) -> Frame | None:
         """Wait for the next call; None when the peer is gone. What was put off is sent before the wait."""
-        while not self._calls:
+        while True:
+            with self.shield:  # a signal takes calls back that wait
+                if self._calls:
+                    return self._calls.popleft()
             self.flush()
-            with self._reading:
-                if not self._calls and not self._read():
-                    with self._came:
-                        self._gone = True
-                        self._came.notify_all()
-                    return None
-        return self._calls.popleft()
+            if not self._read_until(lambda: bool(self._calls)):
+                return None
 
     def ask(self, header: Mapping[str, Any], body: bytes = b"") -> Frame:
         """Send a frame that the worker answers, and wait for the answer. Raises `PeerGone` without one."""
@@ -91,36 +93,37 @@ class Connection:
             self._asked += 1
             number = self._asked
         self.send({**header, "ask": number}, body)
-        while number not in self._replies:
-            if self.reader is not None:
-                self._wait_for_reader(number)
-                continue
-            with self._reading:
-                if number not in self._replies and not self._read():
-                    raise PeerGone
-        return self._replies.pop(number)
-
-    def _wait_for_reader(self, number: int) -> None:
-        with self._came:
-            self._came.wait_for(lambda: number in self._replies or self._gone)
+        if self.reader is not None:
+            with self.shield, self._came:
+                self._came.wait_for(lambda: number in self._replies or self._gone or self.interrupted())
+        else:
+            self._read_until(lambda: number in self._replies)
         if number not in self._replies:
             raise PeerGone
+        return self._replies.pop(number)
+
+    def wake(self) -> None:
+        """Have those who wait look whether they still are to."""
+        with self._came:
+            self._came.notify_all()
 
     def poll(self) -> None:
         """Sort what has come without a wait. Safe in a signal handler: whoever reads already goes on to do so."""
-        if not self._reading.acquire(blocking=False):
+        if not self._begin_to_read():
             return
         try:
-            while not self._in_read and select.select([self._peer], [], [], 0)[0] and self._read():
+            while select.select([self._peer], [], [], 0)[0] and self._read():
                 pass
         finally:
-            self._reading.release()
+            self._end_to_read()
 
-    def take_back(self) -> list[int]:
-        """Give up the calls that wait, and say which they are: the worker wants them executed elsewhere."""
-        ids = [frame.header["id"] for frame in self._calls]
-        self._calls.clear()
-        return ids
+    def give_back(self) -> None:
+        """Give up the calls that wait, if the worker wants them executed elsewhere, and say which they are."""
+        if self.recalled:
+            self.recalled = False
+            ids = [frame.header["id"] for frame in self._calls]
+            self._calls.clear()
+            self.send({"type": "returned", "ids": ids})
 
     def send(self, header: Mapping[str, Any], body: bytes = b"", *, later: bool = False) -> None:
         """Write one frame. With `later` it waits for the next one, or for the moment when no call waits."""
@@ -155,9 +158,38 @@ class Connection:
         """Close this process's end, as a forked child must."""
         self._peer.close()
 
+    def _read_until(self, done: Callable[[], bool]) -> bool:
+        """Read, or wait for whoever does, until something has come; False when the peer is gone before."""
+        while not done():
+            with self._came:
+                self._came.wait_for(lambda: done() or self._gone or not self._reading)
+            if self._gone:
+                break
+            took = False
+            try:
+                with self.shield:
+                    took = not done() and self._begin_to_read()
+                if took and not self._read():
+                    self._gone = True
+            finally:
+                if took:
+                    self._end_to_read()
+        return done()
+
+    def _begin_to_read(self) -> bool:
+        with self._came:
+            if self._reading:
+                return False
+            self._reading = True
+            return True
+
+    def _end_to_read(self) -> None:
+        with self.shield, self._came:
+            self._reading = False
+            self._came.notify_all()
+
     def _read(self) -> bool:
         """Read once and sort the frames that are whole; False at the end of the stream."""
-        self._in_read = True
         try:
             select.select([self._peer], [], [])  # the wait can be interrupted, the read cannot
             with self.shield:
@@ -167,8 +199,6 @@ class Connection:
                     pass
         except (OSError, ValueError):
             return False
-        finally:
-            self._in_read = False
         return bool(data)
 
     def _sort(self) -> bool:
@@ -197,6 +227,7 @@ class Connection:
             self.on_ping()
         elif kind == "recall":
             self.recalled = True
+            self.on_recall()
         else:
             self._calls.append(frame)
         return True

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rfx._link import AskError
 from rfx._output import Json, encode
 from rfx._state import is_claim
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_=/-]+(\.[A-Za-z0-9_=/-]+)*")
+_LONGEST_KEY: Final = 200
+_STATE_VALUE: Final = 512 * 1024
+_ARTIFACTS: Final = 100
+_ARTIFACT_BYTES: Final = 256 << 20
+"""What a worker allows."""
 
 
 class Artifact(NamedTuple):
@@ -107,11 +115,18 @@ class Told(NamedTuple):
 class MemoryLink:
     """The link of one attempt in a test."""
 
-    def __init__(self, scopes: Mapping[str, Store], answer: Callable[[Call], Answer], undos: list[Call]) -> None:
+    def __init__(
+        self,
+        scopes: Mapping[str, Store],
+        answer: Callable[[Call], Answer],
+        undos: list[Call],
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
         self.told = Told({}, [], [], [], [])
         self._scopes = scopes
         self._answer = answer
         self._undos = undos
+        self._secrets = secrets or {}
 
     def ask(self, what: str, fields: Mapping[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
         """Answer as a worker does."""
@@ -119,10 +134,14 @@ class MemoryLink:
             return self._state(what.removeprefix("state."), fields, body)
         if what == "artifact":
             name = fields["name"]
+            self._check_room(name, len(body))
             self.told.artifacts[name] = Artifact(name, fields["media_type"], body)
             return {}, b""
         place = {key: fields[key] for key in Call._fields if key in fields}
         call = Call(input=json.loads(body), **place)
+        if secret := self._found_in(body):
+            text = f"the input of {call.function} holds the secret {secret}, and secrets are not stored"
+            raise AskError("secret", f"{text}: let {call.function} name it")
         if what == "undo":
             self.told.undos.append(call)
             self._undos.append(call)
@@ -142,10 +161,33 @@ class MemoryLink:
 
     def _state(self, what: str, fields: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         store, key = self._scopes[fields["scope"]], fields["key"]
+        if len(key) > _LONGEST_KEY or not _KEY.fullmatch(key):
+            text = (
+                "is no key of the shared state: use letters, digits and _ - = / with inner dots, at most 200 characters"
+            )
+            raise AskError("StateError", f"{json.dumps(key, ensure_ascii=False)} {text}")
         if what == "get":
             revision, value = store.read(key)
             return {"revision": revision}, value
         if what == "delete":
             store.drop(key)
             return {}, b""
+        if len(body) > _STATE_VALUE:
+            text = f"the value of {key} has {len(body)} bytes, at most {_STATE_VALUE} are kept"
+            raise AskError("StateError", f"{text}: leave it as an artifact or return it")
+        if secret := self._found_in(body):
+            text = f"the value of {key} holds the secret {secret}, and secrets are not stored"
+            raise AskError("StateError", text)
         return {"revision": store.write(key, body, fields.get("revision"))}, b""
+
+    def _found_in(self, body: bytes) -> str | None:
+        """Find the name of a secret whose value stands in JSON."""
+        text = body.decode()
+        found = (n for n, v in sorted(self._secrets.items()) if v in text or json.dumps(v)[1:-1] in text)
+        return next(found, None)
+
+    def _check_room(self, name: str, size: int) -> None:
+        others = [artifact for artifact in self.told.artifacts.values() if artifact.name != name]
+        if len(others) >= _ARTIFACTS or sum(len(one.content) for one in others) + size > _ARTIFACT_BYTES:
+            most = f"{_ARTIFACTS} artifacts, {_ARTIFACT_BYTES >> 20} MiB in all"
+            raise AskError("ArtifactError", f"{name} is beyond what an attempt may leave: {most}")

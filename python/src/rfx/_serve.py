@@ -9,6 +9,7 @@ import resource
 import struct
 import sys
 import termios
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -38,11 +39,15 @@ class FrameLink:
 
     def ask(self, what: str, fields: Mapping[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
         """Ask the worker, and wait for its answer."""
+        if what == "call" and self._connection.reader is not None and _in_loop():
+            text = "ctx.call would hold up all that runs in this shared process: await ctx.call_async"
+            raise AskError("CallError", text)
         try:
             frame = self._connection.ask({**fields, "type": "ask", "id": self._call, "what": what}, body)
         except TooLarge as problem:
             raise AskError("TooLarge", f"{what}: {problem}") from None
-        if error := frame.header.get("error"):
+        error = frame.header.get("error")
+        if error and "verdict" not in frame.header:  # with one, it is what became of a call
             raise AskError(error["type"], error["message"])
         return frame.header, frame.body
 
@@ -131,11 +136,13 @@ class Serial:
         """Execute a call and answer it; False when this process is not to be used again."""
         call, body = frame
         self._current = call["id"]
+        begun = time.perf_counter()
         outcome = self._execute(call, body)
+        took = time.perf_counter() - begun
         flush()
         left = has_strays()
         fit = outcome.kind == "passed" and not left and call.get("isolation") != "fresh"
-        self._desk.answer(call["id"], outcome, retire=not fit, left=left, memory=_memory())
+        self._desk.answer(call["id"], outcome, retire=not fit, left=left, memory=_memory(), took=took)
         if fit and _unread():
             # What the next call prints must not be taken for what this one did.
             self._connection.ask({"type": "printed", "id": call["id"]})
@@ -159,9 +166,7 @@ class Serial:
     def _is_meant(self) -> bool:
         """Look at what came with the signal: a stop of this call, or the wish to have later ones back."""
         self._connection.poll()
-        if self._connection.recalled:
-            self._connection.recalled = False
-            self._connection.send({"type": "returned", "ids": self._connection.take_back()})
+        self._connection.give_back()
         return self._current in self._connection.stops
 
 
@@ -200,6 +205,11 @@ def has_strays() -> bool:
     if not (kept := kept_children()):
         return True
     return any(p.parent == os.getpid() and p.pid not in kept for p in _linux.processes())
+
+
+def _in_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    return sys.modules["asyncio"]._get_running_loop() is not None
 
 
 def _unread() -> int:

@@ -23,6 +23,7 @@ from rfx._frames import Connection, Frame
 from rfx._outcome import Error, Outcome
 from rfx._pool import Pool
 from rfx._serve import Desk, flush, keep_timeout
+from rfx._threads import Shield, is_stopped, wakers
 
 _HEAD: Final = 4 << 10
 _TAIL: Final = 12 << 10
@@ -104,6 +105,9 @@ class Shared:
         sys.stdout, sys.stderr = Sorted(sys.stdout), Sorted(sys.stderr)
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
+        # No call may be stopped in the midst of a frame, and none may wait on for an answer that is stopped.
+        self._connection.shield, self._connection.interrupted = Shield(), is_stopped
+        wakers.append(self._connection.wake)
         # From the loop, since that is what must move for calls to get on.
         self._connection.on_ping = lambda: _soon(loop, self._connection.pong)
         self._connection.on_stop = lambda call: _soon(loop, self._stop, call)

@@ -72,11 +72,7 @@ class State:
 
         `change` gets the value, or the default where there is none.
         """
-        while True:
-            entry = self.read(key)
-            value = change(default if entry is None else entry.value)
-            if self.cas(key, value, 0 if entry is None else entry.revision) is not None:
-                return json.loads(encode(value))
+        return drive(self._updating(key, change, default))
 
     def get_or_create(self, key: str, make: Callable[[], object]) -> Json:
         """Read a value, or make it: once, although many attempts ask for it at the same time.
@@ -107,7 +103,7 @@ class State:
             entry = self._stored(key)
             if entry is not None and not is_claim(entry.value):
                 return entry.value
-            if entry is None or entry.value[_CLAIM]["until"] <= time.time():
+            if entry is None or not _holds(entry.value):
                 claim = self.cas(key, self._claim(self._until()), 0 if entry is None else entry.revision)
                 if claim is not None:
                     break
@@ -123,6 +119,20 @@ class State:
             # The claim was over before the value was made, and somebody else has taken it.
             value = yield from self.creating(key, make)
         return value
+
+    def _updating(self, key: str, change: Callable[[Json], object], default: Json) -> Steps[Json]:
+        wait = _SHORTEST_WAIT
+        while True:
+            entry = self._stored(key)
+            if entry is not None and _holds(entry.value):
+                # Somebody makes the value that is to be changed.
+                yield wait
+                wait = min(2 * wait, _LONGEST_WAIT)
+                continue
+            there = entry is not None and not is_claim(entry.value)
+            value = json.loads(_body(key, change(entry.value if entry is not None and there else default)))
+            if self.cas(key, value, 0 if entry is None else entry.revision) is not None:
+                return value
 
     def _until(self) -> float:
         return time.time() + _LONGEST_CLAIM if self._deadline is None else self._deadline + _GRACE
@@ -148,6 +158,11 @@ class State:
 def is_claim(value: Json) -> bool:
     """Whether a value only says that somebody makes the real one."""
     return isinstance(value, dict) and _CLAIM in value
+
+
+def _holds(value: Json) -> bool:
+    """Whether somebody makes the real value now."""
+    return is_claim(value) and bool(value[_CLAIM]["until"] > time.time())
 
 
 def _body(key: str, value: object) -> bytes:

@@ -159,7 +159,7 @@ class Pool:
         raise LookupError(f"the pool has no {wanted}; it has: {', '.join(self.functions)}{broken}")
 
     def _execute(self, function: Function, body: bytes, process: Process) -> Outcome:
-        link = MemoryLink({"run": self.state, "flow": self.flow_state}, self._answer, self.undos)
+        link = MemoryLink({"run": self.state, "flow": self.flow_state}, self._answer, self.undos, self.secrets)
         ctx = Context(
             function=function.name,
             run="test",

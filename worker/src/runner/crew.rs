@@ -108,6 +108,8 @@ struct Queue {
     idle: usize,
     /// Runners to be kept ready.
     spares: usize,
+    /// Calls of other functions that are waited for: who waits has no slot, and needs no room here.
+    away: usize,
 }
 
 impl Crew {
@@ -211,9 +213,19 @@ impl Crew {
         self.mean.store(mean, Ordering::Relaxed);
     }
 
-    /// A runner has no call any more.
-    pub fn idles(&self) {
-        self.lock().idle += 1;
+    /// A runner has no call any more; whether there are more of them than calls can come at once.
+    pub fn idles(&self) -> bool {
+        let mut queue = self.lock();
+        queue.idle += 1;
+        queue.waiting.is_empty() && queue.members > self.most + queue.away
+    }
+
+    /// A function waits for what it has called, until this is dropped: others may be executed meanwhile,
+    /// and what it has called must be.
+    pub fn away(self: &Arc<Self>) -> Away {
+        self.lock().away += 1;
+        self.staff();
+        Away(Arc::clone(self))
     }
 
     /// A runner takes no more calls; whether it had none.
@@ -248,13 +260,18 @@ impl Crew {
         match self.isolation {
             Isolation::Shared => wanted > 0 && queue.members == 0,
             // What is ready beforehand is beyond those that have calls.
-            _ => queue.idle < wanted && queue.members < self.most + queue.spares,
+            _ => queue.idle < wanted && queue.members < self.most + queue.spares + queue.away,
         }
     }
 
     /// Ends the runner that could not be started, and the call that waits the longest.
     fn cannot_start(self: &Arc<Self>, why: &str) {
-        let refused = self.lock().waiting.pop_front();
+        let refused = {
+            let mut queue = self.lock();
+            // Without a call that wants one, nothing is tried again.
+            queue.spares = 0;
+            queue.waiting.pop_front()
+        };
         self.leaves(true);
         // The function never began: that is ours, not the test's.
         if let Some(request) = refused {
@@ -271,6 +288,15 @@ impl Crew {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("no panic holds it")
+    }
+}
+
+/// A function that waits for what it has called.
+pub struct Away(Arc<Crew>);
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.lock().away -= 1;
     }
 }
 

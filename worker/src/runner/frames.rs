@@ -144,6 +144,9 @@ pub struct End {
     /// The most memory that the process ever had, in KiB.
     #[serde(default)]
     pub memory: u64,
+    /// How long the function took, in seconds.
+    #[serde(default)]
+    pub took: Option<f64>,
     /// What it printed, where the runner tells that apart itself.
     #[serde(default)]
     pub tail: String,

@@ -13,6 +13,9 @@ use super::capture::Capture;
 use super::frames::Reader;
 use super::process::Process;
 
+/// Chunks read at once: more than a pipe holds, so that all is taken that was printed before; and not
+/// without an end, since whoever prints on and on must not keep a thread of ours.
+const CHUNKS: usize = 64;
 /// How long a process has to say where it hangs.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -72,13 +75,14 @@ impl Output {
     pub fn drain(&mut self) -> bool {
         let Some(pipe) = &self.pipe else { return false };
         let mut chunk = [0; 16 * 1024];
-        loop {
+        for _ in 0..CHUNKS {
             match pipe.try_read(&mut chunk) {
                 Ok(0) => return false,
                 Ok(n) => self.capture.push(&chunk[..n]),
                 Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
             }
         }
+        true
     }
 
     /// What was printed since the last time.

@@ -60,7 +60,8 @@ impl Limits {
     }
 }
 
-/// A pool with its runners. In each isolation there are never more of them than slots that call at once.
+/// A pool with its runners. In each isolation there are never more of them than slots, but for those whose
+/// functions wait for what they have called.
 pub struct Pool {
     source: Arc<Source>,
     warm: Arc<Crew>,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rfx_schemas::rules::Isolation;
@@ -23,7 +23,8 @@ use super::frames::{Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
-use crate::attempt::seconds;
+use crate::attempt::{Ending, seconds};
+use crate::desk::over;
 
 /// How long a function has for its finalizers after it was asked to stop.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -41,6 +42,10 @@ pub struct Runner {
     pub(super) line: Line,
     pub(super) calls: VecDeque<Call>,
     asks: FuturesUnordered<BoxFuture<'static, (Value, Bytes)>>,
+    /// What the process has not taken yet. Nothing here waits for it to do so: it may wait for us to read.
+    out: BytesMut,
+    /// When the calls were looked at last.
+    looked: Instant,
     last_id: u64,
     done: u64,
     /// The most memory that it had after its first call, in KiB.
@@ -81,6 +86,7 @@ enum Event {
     Said(Said, Bytes),
     Gone,
     Answer(Value, Bytes),
+    Room,
     Arrived,
     Look,
     Closing,
@@ -97,6 +103,8 @@ impl Runner {
             line,
             calls,
             asks,
+            out: BytesMut::new(),
+            looked: Instant::now(),
             last_id: 0,
             done: 0,
             base: 0,
@@ -110,22 +118,30 @@ impl Runner {
     pub async fn run(mut self) {
         while self.fit || !self.calls.is_empty() {
             if self.fit {
-                self.take_calls().await;
+                self.take_calls();
             }
+            let mut due = false;
             match self.next().await {
-                Event::Said(said, body) => self.said(said, body).await,
-                Event::Answer(header, body) => self.write(&header, &body).await,
+                // Frames come first, and a function that never stops talking must be stopped, too.
+                Event::Said(said, body) => {
+                    self.said(said, body);
+                    due = self.looked.elapsed() >= LOOK;
+                }
+                Event::Answer(header, body) => self.write(&header, &body),
                 Event::Gone => {
                     self.died().await;
                     return;
                 }
+                Event::Room => self.push(),
                 Event::Arrived => {}
-                Event::Look => {
-                    if self.look().await.is_break() {
-                        return;
-                    }
-                }
+                Event::Look => due = true,
                 Event::Closing => self.leave(),
+            }
+            if due {
+                self.looked = Instant::now();
+                if self.look().await.is_break() {
+                    return;
+                }
             }
         }
         self.retire().await;
@@ -135,7 +151,7 @@ impl Runner {
         self.crew.isolation == Isolation::Shared
     }
 
-    async fn take_calls(&mut self) {
+    fn take_calls(&mut self) {
         let taken = self.crew.next(self.calls.len());
         if taken.is_empty() {
             return;
@@ -157,10 +173,8 @@ impl Runner {
                 recalled: false,
             });
         }
-        // A process that does not take it has ended, which is noticed by its silence.
-        if let Err(error) = self.line.to.write_all(&out).await {
-            tracing::debug!(%error, "a runner was gone before it was called");
-        }
+        self.out.extend_from_slice(&out);
+        self.push();
     }
 
     async fn next(&mut self) -> Event {
@@ -173,7 +187,7 @@ impl Runner {
                 None => std::future::pending().await,
             }
         };
-        let output = &mut self.line.output;
+        let (to, output) = (&self.line.to, &mut self.line.output);
         let printing = async {
             loop {
                 output.printed().await;
@@ -181,6 +195,8 @@ impl Runner {
         };
         tokio::select! {
             biased;
+            // When the process is gone, the silence of its frames says so.
+            Ok(()) = to.writable(), if !self.out.is_empty() => Event::Room,
             frame = self.line.from.next() => match frame {
                 Ok(Some((said, body))) => Event::Said(said, body),
                 Ok(None) => Event::Gone,
@@ -209,21 +225,21 @@ impl Runner {
             wake = wake.min(front.begun + STUCK);
         }
         if self.is_shared() {
-            wake = wake.min(Instant::now() + LOOK);
+            wake = wake.min(self.looked + LOOK);
         }
         if self.crew.limits.memory.is_some() {
-            wake = wake.min(Instant::now() + memory::FRESH);
+            wake = wake.min(self.looked + memory::FRESH);
         }
         Some(wake)
     }
 
-    async fn said(&mut self, said: Said, body: Bytes) {
+    fn said(&mut self, said: Said, body: Bytes) {
         match said {
             Said::End(end) => self.ended(*end, body),
             Said::Ask(ask) => self.asked(*ask, body),
             Said::Printed { ask } => {
                 self.line.output.drain();
-                self.write(&json!({"type": "reply", "ask": ask}), b"").await;
+                self.write(&json!({"type": "reply", "ask": ask}), b"");
             }
             Said::Progress { id, message } => self.with(id, |call| call.request.desk.progress(Some(message))),
             Said::Pong {} => self.pulse = Pulse::Felt(Instant::now()),
@@ -249,9 +265,17 @@ impl Runner {
     }
 
     fn asked(&mut self, ask: Ask, body: Bytes) {
-        let Some(call) = self.calls.iter().find(|call| call.id == ask.id) else { return };
+        let Some(call) = self.calls.iter().find(|call| call.id == ask.id) else {
+            // Without an answer a thread would wait for ever that an attempt has left behind.
+            return self.write(&over(&ask), b"");
+        };
         let desk = Arc::clone(&call.request.desk);
-        self.asks.push(Box::pin(async move { desk.answer(ask, body).await }));
+        let away = (ask.what == "call").then(|| self.crew.away());
+        self.asks.push(Box::pin(async move {
+            let answer = desk.answer(ask, body).await;
+            drop(away);
+            answer
+        }));
     }
 
     fn ended(&mut self, end: End, body: Bytes) {
@@ -259,9 +283,13 @@ impl Runner {
         let call = self.calls.remove(at).expect("it was found");
         let now = Instant::now();
         self.done += 1;
-        self.crew.took(now - call.begun);
+        // Its own time, where it says that: ours has the ways there and back in it.
+        let own = end.took.and_then(|took| Duration::try_from_secs_f64(took).ok());
+        let took = own.unwrap_or(now - call.begun);
+        self.crew.took(took);
         if let Some(next) = self.calls.front_mut().filter(|_| self.crew.isolation != Isolation::Shared) {
             next.begun = now;
+            next.deadline = (now + next.request.timeout).min(next.request.last);
         }
         self.base = if self.base == 0 { end.memory } else { self.base };
         let grown = end.memory.saturating_sub(self.base) > self.crew.limits.growth / 1024;
@@ -276,12 +304,14 @@ impl Runner {
         if let Some((why, _)) = call.stopped {
             ending = ending::stopped(why, ending, &call.request);
         }
-        call.request.finish(ending);
+        call.request.finish(Ending { took: Some(took), ..ending });
         if retire {
             self.leave();
         } else if self.calls.is_empty() && self.fit {
             self.busy = false;
-            self.crew.idles();
+            if self.crew.idles() {
+                self.leave();
+            }
         }
     }
 
@@ -314,11 +344,25 @@ impl Runner {
         }
     }
 
-    pub(super) async fn write(&mut self, header: &Value, body: &[u8]) {
+    pub(super) fn write(&mut self, header: &Value, body: &[u8]) {
         let mut out = Vec::new();
         put(&mut out, header, body);
-        if let Err(error) = self.line.to.write_all(&out).await {
-            tracing::debug!(%error, "a runner is gone");
+        self.out.extend_from_slice(&out);
+        self.push();
+    }
+
+    /// Writes as much as the process takes.
+    fn push(&mut self) {
+        while !self.out.is_empty() {
+            match self.line.to.try_write(&self.out) {
+                Ok(written) => self.out.advance(written),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // It has ended, which is noticed by its silence.
+                    tracing::debug!(%error, "a runner is gone");
+                    self.out.clear();
+                }
+            }
         }
     }
 }

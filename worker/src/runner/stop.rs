@@ -38,7 +38,7 @@ impl Runner {
                 }
                 Pulse::Unknown | Pulse::Felt(_) => {
                     self.pulse = Pulse::Asked(now);
-                    self.write(&json!({"type": "ping"}), b"").await;
+                    self.write(&json!({"type": "ping"}), b"");
                     return ControlFlow::Continue(());
                 }
             }
@@ -47,8 +47,8 @@ impl Runner {
         for at in 0..running {
             let Some(call) = self.calls.get_mut(at) else { break };
             match &call.stopped {
-                None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled).await,
-                None if now >= call.deadline => self.stop(at, Stopped::TimedOut).await,
+                None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled),
+                None if now >= call.deadline => self.stop(at, Stopped::TimedOut),
                 Some((_, since)) if now >= *since + GRACE => {
                     if self.is_shared() {
                         self.abandon(at);
@@ -74,19 +74,19 @@ impl Runner {
             && now >= front.begun + STUCK
         {
             front.recalled = true;
-            self.write(&json!({"type": "recall"}), b"").await;
+            self.write(&json!({"type": "recall"}), b"");
             self.process.signal(Signal::USR1);
         }
         ControlFlow::Continue(())
     }
 
     /// Asks a call to stop: its function sees an exception, its finalizers run.
-    async fn stop(&mut self, at: usize, why: Stopped) {
+    fn stop(&mut self, at: usize, why: Stopped) {
         let shared = self.is_shared();
         let Some(call) = self.calls.get_mut(at) else { return };
         call.stopped = Some((why, Instant::now()));
         let id = call.id;
-        self.write(&json!({"type": "stop", "id": id}), b"").await;
+        self.write(&json!({"type": "stop", "id": id}), b"");
         if !shared {
             self.process.signal(Signal::USR1);
         }
