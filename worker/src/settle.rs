@@ -16,7 +16,7 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::{AttemptFact, FactSubject, JobSubject};
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::{Guarded, TransportError};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 

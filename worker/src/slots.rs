@@ -12,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// outcomes back takes longer than they do.
 const SHORT: Duration = Duration::from_micros(500);
 /// How many are begun beyond the slots then.
-const BEYOND: usize = 32;
+const BEYOND: usize = 128;
 /// Most attempts of a lane that have ended and whose outcome is being recorded: they need no slot.
 const RECORDING: usize = 256;
 

@@ -23,6 +23,7 @@ class Alarm:
     def __init__(self, look: Callable[[], bool]) -> None:
         self.fired = False
         self._look = look
+        self._main = threading.main_thread().ident
         self._armed = False
         self._shields = 0
         self._waiting = False
@@ -44,11 +45,11 @@ class Alarm:
 
     def __enter__(self) -> None:
         """Put the signal off until the end of the block."""
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == self._main:
             self._shields += 1
 
     def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != self._main:
             return
         self._shields -= 1
         if self._waiting and self._shields == 0:

@@ -185,8 +185,10 @@ def end(call: int, outcome: Outcome) -> dict[str, Any]:
 def flush() -> None:
     """Push out what the function printed. A function that broke its streams loses only its own text."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        try:  # noqa: SIM105 - a context manager takes as long as the flush
             stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
 
 
 def keep_timeout(outcome: Outcome) -> Outcome:

@@ -24,7 +24,7 @@ use crate::desk::Desk;
 /// Calls that take less than this are sent ahead of the answer to the one before.
 const SHORT: Duration = Duration::from_micros(500);
 /// Most calls with a runner at once that executes one at a time.
-const AHEAD: usize = 16;
+const AHEAD: usize = 64;
 /// Bytes of input beyond which a call is not sent ahead: the socket must take what is sent at once.
 const SMALL: usize = 8 * 1024;
 

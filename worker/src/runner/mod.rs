@@ -37,7 +37,7 @@ pub use process::{Recipe, StartError, sweep_aside};
 use source::Source;
 
 /// Calls after which a runner is replaced, unless its pool says otherwise.
-const MAX_JOBS: u64 = 1_000;
+const MAX_JOBS: u64 = 10_000;
 /// Bytes by which the memory of a runner may grow before it is replaced.
 const GROWTH: u64 = 256 << 20;
 
