@@ -12,50 +12,7 @@ use rfx_tests::process::{Process, root, run};
 use rfx_tests::world::World;
 use serde_json::Value;
 
-/// A fenced block.
-#[derive(Default)]
-struct Block {
-    line: usize,
-    language: String,
-    path: Option<String>,
-    text: String,
-    args: Vec<String>,
-    exit: i32,
-}
-
-/// What a page holds, in order.
-enum Part {
-    Heading,
-    Block(Block),
-}
-
-fn parts(page: &str) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let (mut args, mut exit) = (Vec::new(), 0);
-    let mut lines = page.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        if let Some(wishes) = line.strip_prefix("<!-- ").and_then(|l| l.strip_suffix(" -->")) {
-            for wish in wishes.split(';') {
-                match wish.trim().split_once(": ") {
-                    Some(("run", text)) => args = words(text),
-                    Some(("exit", code)) => exit = code.parse().expect("an exit code"),
-                    _ => panic!("line {}: what is {wish:?}?", number + 1),
-                }
-            }
-        } else if let Some(info) = line.strip_prefix("```") {
-            let (language, path) =
-                info.split_once(' ').map_or((info, None), |(l, p)| (l, Some(p.to_owned())));
-            let text = lines.by_ref().take_while(|(_, line)| *line != "```");
-            let text = text.fold(String::new(), |all, (_, line)| all + line + "\n");
-            let (language, args) = (language.to_owned(), std::mem::take(&mut args));
-            parts.push(Part::Block(Block { line: number + 1, language, path, text, args, exit }));
-            exit = 0;
-        } else if line.starts_with('#') {
-            parts.push(Part::Heading);
-        }
-    }
-    parts
-}
+use crate::pages::{Block, Part, parts};
 
 /// A command line's words, as a shell reads them.
 fn words(line: &str) -> Vec<String> {
@@ -140,7 +97,8 @@ impl Reader {
                 for (path, text) in self.files.iter().chain([&flow]) {
                     world.file(&format!("{}/{path}", self.folder), text);
                 }
-                let args = ["run", "flow.yaml"].map(str::to_owned).into_iter().chain(block.args.clone());
+                let more = block.note("run").map(words).unwrap_or_default();
+                let args = ["run", "flow.yaml"].map(str::to_owned).into_iter().chain(more);
                 self.run(world, &block, args.collect()).await;
             }
             (None, "sh") => {
@@ -156,8 +114,8 @@ impl Reader {
         let mut command = world.command("rfx-publish");
         command.args(&args).current_dir(world.dir().join(&self.folder));
         let ran = run(command).await;
-        if ran.code != block.exit {
-            let (line, exit, code) = (block.line, block.exit, ran.code);
+        if ran.code != block.exit() {
+            let (line, exit, code) = (block.line, block.exit(), ran.code);
             let said =
                 format!("line {line}: {args:?} gave {code}, not {exit}:\n{}{}\n", ran.stdout, ran.stderr);
             self.wrong.push_str(&said);
@@ -182,7 +140,7 @@ async fn every_example_of_the_language_runs_and_every_key_has_one() {
     }
     let page = std::fs::read_to_string(root().join("docs/flows.md")).expect("the page");
     let mut reader = Reader::default();
-    for part in parts(&page) {
+    for part in parts(&page, &["run", "exit"]) {
         match part {
             Part::Heading => reader.files.clear(),
             Part::Block(block) => reader.take(&world, block).await,

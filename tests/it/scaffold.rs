@@ -3,14 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use rfx_tests::process::{Ran, python, root, run, with};
+use rfx_tests::process::{Ran, python_with_pytest, root, run, with};
 use rfx_tests::world::World;
 
 /// Runs pytest over a folder, with the package as it is in the repository.
 async fn pytest(folder: &Path, what: &str) -> Ran {
-    let venv = root().join("target/tools/venv/bin/python");
-    let python = if venv.exists() { venv.display().to_string() } else { python() };
-    let mut command = Command::new(python);
+    let mut command = Command::new(python_with_pytest());
     command
         .args(["-m", "pytest", "-q", what])
         .current_dir(folder)

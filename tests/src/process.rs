@@ -33,9 +33,22 @@ pub fn python() -> String {
     std::env::var("RFX_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-/// A command in a clean environment: no `RFX_…`, no CI trace.
+/// A Python that has pytest: the one that the tools were installed for, if they were.
+pub fn python_with_pytest() -> String {
+    let tools = root().join("target/tools/venv/bin/python");
+    match std::env::var("RFX_TEST_PYTHON") {
+        Err(_) if tools.exists() => tools.display().to_string(),
+        _ => python(),
+    }
+}
+
+/// A command of rfx in a clean environment.
 pub fn command(name: &str) -> Command {
-    let mut command = Command::new(bin(name));
+    clean(Command::new(bin(name)))
+}
+
+/// Cleans a command's environment: no `RFX_…`, no CI trace.
+pub fn clean(mut command: Command) -> Command {
     for (key, _) in std::env::vars_os() {
         let text = key.to_string_lossy().into_owned();
         let setting = text.starts_with("RFX_") && text != "RFX_NATS_SERVER";

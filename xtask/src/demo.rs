@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Error, Result, cargo, io, root, run, target};
 use crate::process::{Process, announced, pause};
-use crate::tools;
+use crate::{pythons, tools};
 
 /// How to run the demo.
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub struct Args {
 pub fn demo(args: &Args) -> Result<u8> {
     step("building rfx");
     run(&mut cargo(["build", "--workspace", "--bins"]))?;
-    let (python, server) = (tools::python()?, tools::nats_server()?);
+    let (python, server) = (pythons::default()?.program, tools::nats_server()?);
     let dir = target().join("demo");
     if dir.exists() {
         std::fs::remove_dir_all(&dir).map_err(io("target/demo"))?;
@@ -42,7 +42,7 @@ pub fn demo(args: &Args) -> Result<u8> {
     let reports = dir.join("reports");
     let pool = root().join("examples/pool");
     let mut worker = rfx("debug", "rfx-worker", &url);
-    worker.args(["--python", &python, "--pool"]).arg(pool);
+    worker.arg("--python").arg(&python).arg("--pool").arg(pool);
     let mut worker = Process::start("worker", &mut worker, &dir)?;
     let mut collector = rfx("debug", "rfx-collector", &url);
     let mut collector = Process::start("collector", collector.arg("--reports").arg(&reports), &dir)?;

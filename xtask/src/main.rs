@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod demo;
 mod process;
+mod pythons;
 mod tools;
 
 use std::process::ExitCode;
@@ -25,10 +26,13 @@ struct Cli {
 enum Task {
     /// Run the article's example through publisher, worker and collector, on a real nats-server
     Demo(demo::Args),
-    /// Set up what is missing and run all tests
+    /// Set up what is missing and run all tests, those of Python with each Python of 3.10 or later that is here
     Test {
         /// Only tests whose name holds this
         filter: Option<String>,
+        /// Run the Python tests with this one only: 3.12, or a path [default: all that there are]
+        #[arg(long, value_name = "VERSION|PATH")]
+        python: Option<String>,
     },
     /// Formatting, lints, documentation, Python's lint and types
     Check,
@@ -39,7 +43,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo(args) => demo::demo(&args),
-        Task::Test { filter } => check::test(filter.as_deref()),
+        Task::Test { filter, python } => check::test(filter.as_deref(), python.as_deref()),
         Task::Check => check::check(),
         Task::Bench(args) => bench::bench(&args),
     };

