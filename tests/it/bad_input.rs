@@ -234,7 +234,7 @@ async fn functions_are_searched_and_shown() {
         found.stdout
     );
     let shown = world.publish(["functions", "show", "tenants.create"]).await;
-    for part in ["tenants.create@1", "tenants.py:", "\"name\"", "input:"] {
+    for part in ["tenants.create@1", "tenants.py:", "\"name\"", "input\n"] {
         assert!(shown.stdout.contains(part), "{part:?} is not in\n{}", shown.stdout);
     }
     let wrong = world.publish(["functions", "show", "tenants.craete"]).await;
