@@ -29,6 +29,9 @@ pub struct Dev {
     /// A folder with pool.toml and functions; may be repeated
     #[arg(long, value_name = "DIR")]
     pub pool: Vec<PathBuf>,
+    /// Leave pools as they are when their files change [default: they are opened again]
+    #[arg(long)]
+    pub no_reload: bool,
     /// Port of the nats-server; 0 takes a free one
     #[arg(long, default_value_t = 4222, value_name = "PORT")]
     pub port: u16,

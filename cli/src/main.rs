@@ -27,6 +27,7 @@ async fn dev(args: Dev, mut signals: Signals) -> Result<u8, Failure> {
     if !args.pool.is_empty() {
         settings.worker.pools = args.pool;
     }
+    settings.worker.reload = !args.no_reload;
     if let Some(reports) = args.reports {
         settings.collector.reports = reports;
     }

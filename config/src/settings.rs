@@ -104,6 +104,8 @@ pub struct Worker {
     pub environments: PathBuf,
     /// Longest time to build such an environment.
     pub environment_timeout: Duration,
+    /// Whether a pool is opened again when its files change.
+    pub reload: bool,
     /// How long SIGTERM waits for running jobs.
     pub drain: Duration,
     /// Deliveries after which a job is given up as poison.

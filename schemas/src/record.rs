@@ -120,6 +120,10 @@ pub struct Presence {
     /// How many functions a worker serves.
     #[serde(default)]
     pub functions: u32,
+    /// A digest of the functions of each of its pools, by name and version: workers with the same one serve
+    /// the same. Empty when an rfx before this said it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<String, String>,
     /// Modules of its pools that could not be imported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<BrokenModule>,
@@ -140,6 +144,7 @@ impl Presence {
             labels: BTreeMap::new(),
             slots: BTreeMap::new(),
             functions: 0,
+            pools: BTreeMap::new(),
             broken: Vec::new(),
             resident: false,
         }

@@ -48,22 +48,23 @@ def unmade() -> int:
 
 
 @rfx.fixture(scope="process")
-def process(diary: Path | None = None) -> Iterator[int]:
+def process() -> Iterator[int]:
     """A fixture of the process, which says where it is made and closed if somebody listens."""
-    _note(f"open {os.getpid()}")
+    note(f"open {os.getpid()}")
     yield os.getpid()
-    _note(f"close {os.getpid()}")
+    note(f"close {os.getpid()}")
 
 
 @rfx.fixture(scope="run")
 def tenant(ctx: rfx.Context) -> dict[str, str]:
     """A fixture of the run."""
-    _note("make tenant")
+    note("make tenant")
     ctx.undo("fixed.leave", id=f"t-{ctx.run}")
     return {"id": f"t-{ctx.run}"}
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
+    """Write into the diary, if there is one."""
     diary = os.environ.get("CONTEXT_DIARY")
     if diary:
         with Path(diary).open("a", encoding="utf-8") as file:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import rfx
@@ -80,3 +82,27 @@ def undoes(names: list[str], ctx: rfx.Context) -> list[str]:
     for name in names:
         ctx.undo("fixed.leave", id=name)
     return names
+
+
+@rfx.function
+def crashes_behind_undo(names: list[str], ctx: rfx.Context) -> None:
+    """Say what undoes it, and crash before it is done."""
+    for name in names:
+        ctx.undo("fixed.leave", id=name)
+    os._exit(9)
+
+
+@rfx.function
+def goes_on_when_told(gate: str, marks: str, ctx: rfx.Context) -> list[Any]:
+    """Call twice, and wait between the calls for what is outside."""
+    first = ctx.call("calling.marks", file=marks, line="first")
+    ctx.poll(Path(gate).exists, every=0.02, within=50)
+    return [first, ctx.call("calling.marks", file=marks, line="second")]
+
+
+@rfx.function
+def marks(file: str, line: str) -> str:
+    """Say that it was executed."""
+    with Path(file).open("a", encoding="utf-8") as marks:
+        marks.write(line + "\n")
+    return line

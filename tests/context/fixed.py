@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rfx
+from _fixtures import note
 
 
 @rfx.function
@@ -50,4 +51,5 @@ def of_the_process(process: int, ctx: rfx.Context) -> int:
 @rfx.function
 def leave(id: str, ctx: rfx.Context) -> None:
     """Undo the fixture of the run."""
+    note(f"leave {id}")
     ctx.state.update("left", lambda all: [*all, id], default=[])

@@ -131,3 +131,13 @@ def versioned_1() -> str:
 def versioned_2() -> str:
     """Be the second."""
     return "two"
+
+
+@rfx.function
+def traced(ctx: rfx.Context) -> list[str | None]:
+    """Give the traces of the attempt, of a span and of a span inside of it."""
+    with ctx.span("outer"):
+        outer = ctx.headers().get("traceparent")
+        with ctx.span("inner", size=3):
+            inner = ctx.headers().get("traceparent")
+    return [ctx.traceparent, outer, inner]

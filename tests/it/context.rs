@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rfx_schemas::report::{AttemptReport, Report, StepReport};
+use rfx_schemas::trace::TraceContext;
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_tests::eventually;
 use rfx_tests::process::{Process, python, root, with};
@@ -12,6 +13,8 @@ use rfx_tests::world::World;
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::telemetry::Endpoint;
 
 const TOKEN: &str = "hunter222";
 
@@ -154,4 +157,41 @@ async fn every_use_fresh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_use_shared() {
     all_give_what_they_should("shared").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_of_a_function_are_below_its_attempt() {
+    let world = World::new().await;
+    let endpoint = Endpoint::new();
+    let mut command = world.command("rfx-worker");
+    command
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint.url)
+        .args(["--python", &python(), "--slots", "4", "--pool"])
+        .arg(root().join("tests/context"));
+    let mut worker = Process::start(&mut command, &world.dir().join("worker.log"));
+    worker.printed("serving").await;
+    let mut expected = Vec::new();
+    for isolation in ["warm", "fresh", "shared"] {
+        let flow = "flow: x\nsteps:\n  a: { uses: uses.traced, repeat: { count: 3 } }\n";
+        let (report, _, said) = run(&world, flow, &["--isolation", isolation]).await;
+        for traces in outputs(&report.steps[0]) {
+            let trace = |at: usize| traces[at].as_str().and_then(|t| t.parse::<TraceContext>().ok());
+            let [Some(attempt), Some(outer), Some(inner)] = [0, 1, 2].map(trace) else {
+                panic!("{isolation}: {traces} {said}")
+            };
+            assert_eq!((attempt.trace, outer.trace), (*report.run.as_bytes(), inner.trace), "one trace");
+            expected.push(written(&outer, &attempt, "outer"));
+            expected.push(written(&inner, &outer, "inner"));
+        }
+    }
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.ended().await.code(), Some(0), "{}", worker.output());
+    let all = || expected.iter().all(|span| endpoint.holds(span));
+    eventually("the spans arrive", async || all().then_some(())).await;
+}
+
+/// A span as OTLP has it: its id (field 2), that of the one around it (4), and its name (5).
+fn written(span: &TraceContext, parent: &TraceContext, name: &str) -> Vec<u8> {
+    let name_size = u8::try_from(name.len()).expect("short");
+    [&[0x12, 8][..], &span.span, &[0x22, 8], &parent.span, &[0x2a, name_size], name.as_bytes()].concat()
 }

@@ -15,13 +15,13 @@ const FLOW: &str =
 const CI: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// An OTLP/HTTP endpoint that keeps what it gets.
-struct Endpoint {
-    url: String,
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Endpoint {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let bodies: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
@@ -36,7 +36,7 @@ impl Endpoint {
         Self { url, bodies }
     }
 
-    fn holds(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
         let bodies = self.bodies.lock().expect("no panic holds it");
         bodies.iter().any(|body| body.windows(bytes.len()).any(|window| window == bytes))
     }

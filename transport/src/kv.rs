@@ -59,9 +59,19 @@ impl Transport {
 
     /// Removes a key.
     pub async fn kv_delete(&self, bucket: Bucket, key: &str) -> Result<(), TransportError> {
-        let mut headers = async_nats::HeaderMap::new();
-        headers.insert("KV-Operation", "DEL");
-        self.kv_send(bucket, key, headers, Bytes::new()).await.map(drop)
+        self.kv_send(bucket, key, removal(), Bytes::new()).await.map(drop)
+    }
+
+    /// Removes a key if it is at `revision`; false when it is elsewhere.
+    pub async fn kv_delete_at(
+        &self,
+        bucket: Bucket,
+        key: &str,
+        revision: u64,
+    ) -> Result<bool, TransportError> {
+        let mut headers = removal();
+        headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, revision.to_string());
+        self.kv_send(bucket, key, headers, Bytes::new()).await.map(|removed| removed.is_some())
     }
 
     /// A key's value; none when it is not there.
@@ -140,6 +150,12 @@ impl Transport {
             Err(reason) => Err(TransportError::Refused { what, reason }),
         }
     }
+}
+
+fn removal() -> async_nats::HeaderMap {
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("KV-Operation", "DEL");
+    headers
 }
 
 fn json<T: Serialize>(value: &T) -> Bytes {

@@ -30,6 +30,9 @@ pub struct Args {
     /// The Python to run pools with
     #[arg(long, global = true, value_name = "PATH")]
     pub python: Option<String>,
+    /// Open a pool again when one of its files changes, for development
+    #[arg(long)]
+    pub reload: bool,
     /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -77,6 +80,7 @@ impl Args {
         set("nats.url", self.nats.clone());
         set("worker.group", self.group.clone());
         set("worker.python", self.python.clone());
+        set("worker.reload", self.reload.then(|| "true".to_owned()));
         for label in &self.label {
             let (key, value) = label.split_once('=').unwrap_or((label, ""));
             set(&format!("worker.labels.{key}"), Some(value.to_owned()));

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Caller;
-use crate::catalogue::{Kind, Served};
 use crate::desk::{Desk, Leavings};
 use crate::executable::Ran;
 use crate::expect::{self, Given};
 use crate::native::{Calls, Context};
 use crate::runner::frames::Call;
 use crate::secrets::Secrets;
+use crate::served::{Kind, Served};
 use crate::site::Site;
 use crate::text::shorten;
 
@@ -94,16 +94,15 @@ pub(crate) async fn execute(attempt: Attempt<'_>) -> (Outcome, Duration) {
     let Attempt { site, message, job, .. } = attempt;
     let begun = Instant::now();
     let started = Stamp::now();
-    let served = site.functions.find(&message.function, message.version.as_ref());
-    let digest = served.and_then(|s| s.digest.clone());
+    // Kept to the end: the pool of this attempt stays open, also when another one takes its place.
+    let served = site.find(&message.function, message.version.as_ref());
+    let digest = served.as_ref().and_then(|s| s.digest.clone());
     let ending = match served {
-        None => {
-            Ending::lost(kind::UNSERVED, site.functions.why_not(&message.function, message.version.as_ref()))
-        }
+        None => Ending::lost(kind::UNSERVED, site.why_not(&message.function, message.version.as_ref())),
         Some(_) if started > message.deadline => {
             Ending::lost(kind::DEADLINE, "the run's deadline passed while it waited")
         }
-        Some(served) => run(attempt, served).await,
+        Some(served) => run(attempt, &served).await,
     };
     let ended = Stamp::now();
     let took = ending.took.unwrap_or_else(|| begun.elapsed());
@@ -197,14 +196,14 @@ async fn call(attempt: Attempt<'_>, served: &Served, input: Bytes, secrets: &Sec
             let context = Context::new(message, job, trace, secrets.clone(), deadline, cancel.clone(), calls);
             native.run(context, input).await
         }
-        Kind::Python { pool, isolation } => {
-            let call = call(message.isolation.unwrap_or(*isolation));
+        Kind::Pool { pool, isolation } => {
+            let call = call(pool.pool().isolation(message.isolation.unwrap_or(*isolation)));
             let (desk, limits) = (desk(), (message.timeout, last));
-            let calling = site.pools[*pool].call(&call, input, limits, cancel.clone(), Arc::clone(&desk));
+            let calling = pool.pool().call(&call, input, limits, cancel.clone(), Arc::clone(&desk));
             let ending = Box::pin(calling).await;
             Ending { leavings: desk.leave(), ..ending }
         }
-        Kind::Executable(program) => {
+        Kind::Executable { program, .. } => {
             let ran = Box::pin(program.call(&call(Isolation::Fresh), &input, deadline, cancel)).await;
             Box::pin(kept(ran, &desk())).await
         }

@@ -198,8 +198,8 @@ impl Caller {
             false => Payload::Inline(input),
         };
         let here = request.group.as_ref().is_none_or(|group| *group == site.group);
-        let served = site.functions.find(&request.function, request.version.as_ref()).filter(|_| here);
-        let queue = request.queue.or_else(|| served.map(|served| served.queue.clone()));
+        let served = site.find(&request.function, request.version.as_ref()).filter(|_| here);
+        let queue = request.queue.or_else(|| served.as_ref().map(|served| served.queue.clone()));
         Ok(Called {
             version: request.version.or_else(|| served.map(|served| served.version.clone())),
             group: request.group.unwrap_or_else(|| site.group.clone()),

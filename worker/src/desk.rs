@@ -161,6 +161,9 @@ impl Desk {
             let error = json!({"type": refusal.kind, "message": self.secrets.clean(&refusal.message)});
             (json!({"error": error}), Bytes::new())
         });
+        if header.get("error").is_none() {
+            header["error"] = Value::Null;
+        }
         header["type"] = json!("reply");
         header["id"] = json!(ask.id);
         header["ask"] = json!(ask.ask);

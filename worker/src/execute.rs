@@ -55,6 +55,12 @@ pub async fn execute(
             compare::say_digest(&replay, &found.record);
             match found.declared() {
                 Some(declared) => program::run(&found, declared, &replay, &secrets).await?,
+                None if found.ready.manifest.runner.exec.is_some() => {
+                    let why = format!("{} is executed by a runner of its pool's own", replay.function);
+                    return Err(Failure::usage(format!(
+                        "{why}, which only a worker speaks to: use rfx-publish call"
+                    )));
+                }
                 None => match in_python(&found, file).await? {
                     Some(ending) => ending,
                     None => return Ok(exit::INTERRUPTED),

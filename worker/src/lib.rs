@@ -9,11 +9,13 @@
 #[doc = include_str!("../../docs/functions.md")]
 mod page {}
 
+mod announce;
 mod args;
 mod attempt;
 pub mod builtin;
 mod calls;
 mod catalogue;
+mod changes;
 mod child;
 mod desk;
 mod doubles;
@@ -27,44 +29,47 @@ pub mod guard;
 mod lane;
 mod manifest;
 pub mod native;
+mod open;
 mod pools;
+mod reload;
 mod runner;
 pub mod secrets;
+mod served;
 mod settle;
 mod site;
 mod slots;
 mod sweep;
 mod text;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rfx_config::settings;
 use rfx_config::telemetry::Spans;
-use rfx_schemas::record::{BrokenModule, FunctionRecord, Presence, Role, function_key, presence_key};
+use rfx_schemas::record::{BrokenModule, FunctionRecord, Presence, Role};
 use rfx_schemas::stamp::Stamp;
-use rfx_schemas::topology::{Bucket, PRESENCE_EVERY};
+use rfx_schemas::topology::PRESENCE_EVERY;
 use rfx_transport::{Transport, TransportError};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use catalogue::Catalogue;
+use announce::Announcer;
+use catalogue::{Catalogue, Shown};
+use changes::Watch;
 pub use entry::main;
-use environment::Environments;
 pub use environment::{Cached, Marker};
 use guard::Guard;
 use native::Registry;
+use open::Opener;
 pub use pools::PoolError;
-use runner::Pool;
+use reload::Pools;
 pub use runner::StartError;
 pub use schemars;
 use site::Site;
 use sweep::Mark;
-
-/// How often functions are announced again: the catalogue forgets what was not seen for 30 days.
-const ANNOUNCE: Duration = Duration::from_secs(60 * 60);
 
 /// Why a worker cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -90,19 +95,21 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
-    let environments = Environments::of(settings);
     let mark = Mark::new();
     // Dropped after everything else: what is left then has no owner.
     let _guard = Guard::start(&mark);
-    let opening = Catalogue::open(settings, &registry, &environments, sdk.path(), &mark);
-    let opened = tokio::select! {
+    // Before anything is opened: what changes from now on is noticed.
+    let watch = settings.reload.then(|| Watch::new(&settings.pools));
+    let native = catalogue::native(&settings.group, &registry);
+    let opening = Pools::open(Opener::new(settings, sdk.path(), &mark), &settings.pools, native);
+    let mut pools = tokio::select! {
         opened = opening => opened?,
         // Building an environment takes its time; what is started for it ends with it.
         () = shutdown.cancelled() => return Ok(()),
     };
-    let Catalogue { functions, records, broken, pools, held } = opened;
-    pools.iter().for_each(Pool::warm_up);
-    report_broken(&broken);
+    pools.warm_up();
+    let Catalogue { functions, shown } = pools.catalogue();
+    reload::report_broken(&shown.broken, settings.reload);
     // Before anything is announced: on a fresh server this sets the buckets up, too. Heartbeats go by
     // what the consumers have, which need not be what the settings say.
     let mut ack_wait = transport.topology().ack_wait();
@@ -115,8 +122,7 @@ pub async fn run(
         transport: transport.clone(),
         group: settings.group.clone(),
         member: member.clone(),
-        functions,
-        pools,
+        functions: RwLock::new(functions),
         spans,
         max_deliveries: settings.max_deliveries,
         draining: AtomicBool::new(false),
@@ -132,16 +138,23 @@ pub async fn run(
         group: Some(settings.group.clone()),
         labels: settings.labels.clone(),
         slots: settings.slots.clone(),
-        functions: u32::try_from(records.len()).unwrap_or(u32::MAX),
-        broken,
         ..Presence::new(Role::Worker, member, Stamp::now())
     };
-    let said = tend(&site, lanes, records, presence).await;
-    for pool in &site.pools {
-        pool.close().await;
-    }
-    // In use until here: no other worker may remove them before.
-    drop(held);
+    let (tell, shown) = watch::channel(shown);
+    let over = shutdown.child_token();
+    let following = async {
+        if let Some(watch) = &watch {
+            pools.follow(watch, &site, &tell, &over).await;
+        }
+    };
+    let announcer = Announcer::new(transport, presence);
+    let tending = async {
+        let said = tend(&site, lanes, shown, announcer).await;
+        over.cancel();
+        said
+    };
+    let (said, ()) = tokio::join!(tending, following);
+    pools.close().await;
     said.map_err(WorkerError::from)
 }
 
@@ -164,14 +177,12 @@ pub async fn describe(
 ) -> Result<(Vec<FunctionRecord>, Vec<BrokenModule>), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
-    let environments = Environments::of(settings);
     let mark = Mark::new();
     let _guard = Guard::start(&mark);
-    let opening = Catalogue::open(settings, &registry, &environments, sdk.path(), &mark);
-    let Catalogue { records, broken, pools, .. } = opening.await?;
-    for pool in &pools {
-        pool.close().await;
-    }
+    let native = catalogue::native(&settings.group, &registry);
+    let pools = Pools::open(Opener::new(settings, sdk.path(), &mark), &settings.pools, native).await?;
+    let Shown { records, broken } = pools.catalogue().shown;
+    pools.close().await;
     Ok((records, broken))
 }
 
@@ -179,13 +190,11 @@ pub async fn describe(
 async fn tend(
     site: &Site,
     mut lanes: JoinSet<Result<(), TransportError>>,
-    records: Vec<FunctionRecord>,
-    presence: Presence,
+    mut shown: watch::Receiver<Shown>,
+    mut announcer: Announcer,
 ) -> Result<(), TransportError> {
-    let transport = &site.transport;
-    let mut cancels = transport.cancels().await?;
+    let mut cancels = site.transport.cancels().await?;
     let mut tick = interval(PRESENCE_EVERY);
-    let mut announced: Option<Instant> = None;
     loop {
         tokio::select! {
             ended = lanes.join_next() => match ended {
@@ -195,39 +204,14 @@ async fn tend(
                 None => break,
             },
             Some(run) = cancels.next() => site.running.cancel(run),
+            // At once: whoever has changed a function wants to run it.
+            Ok(()) = shown.changed() => tick.reset_immediately(),
             _ = tick.tick() => {
-                if announced.is_none_or(|at| at.elapsed() > ANNOUNCE) && announce(transport, &records).await {
-                    announced = Some(Instant::now());
-                }
-                if let Err(error) = transport.kv_put(Bucket::Presence, &presence_key(&presence), &presence).await {
-                    tracing::debug!(%error, "could not say that this worker is up");
-                }
+                let now = shown.borrow_and_update().clone();
+                announcer.announce(&now).await;
             }
         }
     }
-    if let Err(error) = transport.kv_delete(Bucket::Presence, &presence_key(&presence)).await {
-        tracing::debug!(%error, "the presence record runs out by itself");
-    }
+    announcer.leave().await;
     Ok(())
-}
-
-/// Puts every function into the catalogue; whether all are there.
-async fn announce(transport: &Transport, records: &[FunctionRecord]) -> bool {
-    for record in records {
-        let key = function_key(&record.group, &record.name, &record.version);
-        let record = FunctionRecord { seen: Stamp::now(), ..record.clone() };
-        if let Err(error) = transport.kv_put(Bucket::Functions, &key, &record).await {
-            tracing::warn!(%error, "could not announce the functions, trying again");
-            return false;
-        }
-    }
-    tracing::info!(functions = records.len(), "serving");
-    true
-}
-
-fn report_broken(broken: &[BrokenModule]) {
-    for module in broken {
-        let source = module.source.as_deref().unwrap_or("?");
-        tracing::warn!(pool = module.pool, module = module.module, source, "{}", module.error);
-    }
 }

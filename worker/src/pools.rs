@@ -64,6 +64,9 @@ pub async fn ready(folders: &[PathBuf], environments: &Environments) -> Result<V
 /// A pool of executables alone needs no Python; one that may hold modules does, or asks for it.
 fn needs_python(manifest: &Manifest, folder: &Path) -> bool {
     let asks = manifest.python.is_some() || manifest.requirements.is_some();
+    if manifest.runner.exec.is_some() {
+        return asks;
+    }
     match &manifest.modules {
         Some(modules) => asks || !modules.is_empty() || manifest.functions.is_empty(),
         None => asks || manifest.functions.is_empty() || has_modules(folder),
@@ -101,6 +104,7 @@ mod tests {
         assert!(needs("name = \"t\""), "else it would be nothing at all");
         assert!(!needs(function));
         assert!(needs(&format!("requirements = [\"a\"]\n{function}")));
+        assert!(!needs("name = \"t\"\nrunner = [\"run\"]"));
         let write = |name: &str| {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().expect("in it")).expect("a folder");

@@ -1,19 +1,18 @@
 //! What all attempts of a worker share.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use rfx_config::telemetry::Spans;
 use rfx_schemas::id::RunId;
-use rfx_schemas::name::{Group, Member, Queue};
+use rfx_schemas::name::{Function, Group, Member, Queue, Version};
 use rfx_transport::Transport;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalogue::Functions;
-use crate::runner::Pool;
+use crate::served::{Functions, Served};
 
 /// A worker's surroundings.
 pub struct Site {
@@ -23,10 +22,8 @@ pub struct Site {
     pub group: Group,
     /// What it calls itself.
     pub member: Member,
-    /// What it serves.
-    pub functions: Functions,
-    /// Its pools, by position.
-    pub pools: Vec<Pool>,
+    /// What it serves. Held to look something up only, so that it can be replaced at any time.
+    pub functions: RwLock<Functions>,
     /// Where attempts' spans go.
     pub spans: Spans,
     /// How long a delivery is its own without a heartbeat.
@@ -48,6 +45,23 @@ pub type Limits = Mutex<HashMap<Queue, (Instant, bool)>>;
 const LIMIT_SEEN: Duration = Duration::from_secs(60);
 
 impl Site {
+    /// A function that is served now: of the version that is wanted, else the newest.
+    pub fn find(&self, name: &Function, version: Option<&Version>) -> Option<Arc<Served>> {
+        self.functions.read().expect("no panic holds it").find(name, version)
+    }
+
+    /// Why there is no such function here.
+    pub fn why_not(&self, name: &Function, version: Option<&Version>) -> String {
+        self.functions.read().expect("no panic holds it").why_not(name, version)
+    }
+
+    /// Serves other functions from now on. What an attempt has found already stays as it was.
+    pub fn serve(&self, functions: Functions) {
+        let before = std::mem::replace(&mut *self.functions.write().expect("no panic holds it"), functions);
+        // Not under the lock: there may be many.
+        drop(before);
+    }
+
     /// Whether a lane admits few jobs at once. One that cannot be asked for counts as one that does not.
     pub async fn is_limited(&self, queue: &Queue) -> bool {
         let seen = self.limits.lock().expect("no panic holds it").get(queue).copied();

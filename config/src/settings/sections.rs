@@ -30,6 +30,7 @@ pub(super) fn worker(reader: &mut Reader<'_>) -> Worker {
         python: reader.get("worker.python", parse::text),
         environments: reader.path("worker.environments").unwrap_or_else(|| environments(reader)),
         environment_timeout: reader.get("worker.environment_timeout", parse::duration("1s"..="24h")),
+        reload: reader.get("worker.reload", parse::flag),
         drain: reader.get("worker.drain", parse::duration("0s"..="24h")),
         max_deliveries: reader.get("worker.max_deliveries", parse::number(1..=1000)),
     }

@@ -70,29 +70,15 @@ impl Executable {
         path: Option<&Path>,
         mark: &Mark,
     ) -> Result<Self, String> {
-        let (program, args) = declared.exec.split_first().expect("a manifest refuses what is empty");
-        let program = locate(program, folder, path)?;
-        let mut hash = Sha256::new();
-        let mut take = |bytes: &[u8]| {
-            hash.update(bytes.len().to_be_bytes());
-            hash.update(bytes);
-        };
-        take(&std::fs::read(&program).map_err(|e| format!("{} cannot be read: {e}", program.display()))?);
-        for arg in args {
-            take(arg.as_bytes());
-            let file = folder.join(arg);
-            if file.is_file() {
-                take(&std::fs::read(&file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?);
-            }
-        }
+        let Program { path: program, args, digest } = self::program(&declared.exec, folder, path)?;
         Ok(Self {
             program,
-            args: args.to_vec(),
+            args,
             folder: folder.to_owned(),
             path: path.map(Path::to_owned),
             mark: mark.clone(),
             started: Arc::default(),
-            digest: hex(&hash.finalize()),
+            digest,
         })
     }
 
@@ -153,6 +139,36 @@ impl Executable {
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// A program that was found, and its arguments.
+pub struct Program {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// SHA-256 of the program and of the files of the pool among its arguments.
+    pub digest: String,
+}
+
+/// Finds the program of a command, which a manifest has checked, or says why it cannot be one.
+pub fn program(exec: &[String], folder: &Path, path: Option<&Path>) -> Result<Program, String> {
+    let (program, args) = exec.split_first().expect("a manifest refuses what is empty");
+    let program = locate(program, folder, path)?;
+    let mut hash = Sha256::new();
+    let mut take = |bytes: &[u8]| {
+        hash.update(bytes.len().to_be_bytes());
+        hash.update(bytes);
+    };
+    take(&std::fs::read(&program).map_err(|e| format!("{} cannot be read: {e}", program.display()))?);
+    for arg in args {
+        take(arg.as_bytes());
+        let file = folder.join(arg);
+        if file.is_file() {
+            take(&std::fs::read(&file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?);
+        }
+    }
+    Ok(Program { path: program, args: args.to_vec(), digest: hex(&hash.finalize()) })
 }
 
 /// Where a program is: in the pool when it has a slash, else on `PATH`.

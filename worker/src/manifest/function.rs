@@ -83,7 +83,7 @@ fn one(reader: &mut Reader<'_>, value: &Node<'_>, owner: Option<&str>) -> Option
         reader.problem(value.span(), format!("this function has no {key}"), Some(help));
     }
     let name = reader.get(table, "name", Reader::parsed);
-    let exec = reader.get(table, "exec", exec);
+    let exec = reader.get(table, "exec", |r, v| self::exec(r, v, r#"["./check.sh", "--all"]"#));
     let version = reader.get(table, "version", Reader::parsed);
     let at = table.get("exec").map_or_else(|| value.span(), toml::Spanned::span);
     let place = table.get("name").map_or_else(|| value.span(), toml::Spanned::span);
@@ -108,21 +108,18 @@ fn one(reader: &mut Reader<'_>, value: &Node<'_>, owner: Option<&str>) -> Option
     Some(Declared { name: name?, exec: exec?, ..rest })
 }
 
-fn exec(reader: &mut Reader<'_>, value: &Node<'_>) -> Option<Vec<String>> {
+/// A program and its arguments.
+pub(super) fn exec(reader: &mut Reader<'_>, value: &Node<'_>, example: &str) -> Option<Vec<String>> {
     if value.get_ref().is_str() {
-        let help = r#"write a list, no shell splits it: exec = ["./check.sh", "--all"]"#;
-        reader.problem(
-            value.span(),
-            "exec is a list of the program and its arguments",
-            Some(help.to_owned()),
-        );
+        let help = format!("no shell splits it: write {example}");
+        reader.problem(value.span(), "a command is a list of the program and its arguments", Some(help));
         return None;
     }
     // Arguments may be empty, the program may not.
     let words = reader.list(value, Reader::any_text)?;
     if words.first().is_none_or(|program| program.trim().is_empty()) {
-        let help = r#"write exec = ["./check.sh"]"#.to_owned();
-        reader.problem(value.span(), "exec names no program", Some(help));
+        let help = format!("write it as {example}");
+        reader.problem(value.span(), "this command names no program", Some(help));
         return None;
     }
     Some(words)

@@ -5,9 +5,10 @@
 
 mod function;
 mod reader;
+mod runner;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rfx_flow::diagnostic::{Problem, Problems, Source};
 use rfx_schemas::rules::Isolation;
@@ -15,6 +16,7 @@ use toml::de::DeTable;
 
 pub use function::Declared;
 use reader::Reader;
+pub use runner::{Limits, Runner};
 
 /// The file's name.
 pub const FILE: &str = "pool.toml";
@@ -32,10 +34,9 @@ const KEYS: [&str; 11] = [
     "runner",
     "function",
 ];
-const RUNNER_KEYS: [&str; 2] = ["max_jobs", "memory"];
 
 /// A value, and where it stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed<T> {
     /// The value.
     pub value: T,
@@ -50,15 +51,6 @@ pub enum Requirements {
     Listed(Vec<Placed<String>>),
     /// A requirements file or a `pyproject.toml`, relative to the pool's folder.
     File(Placed<String>),
-}
-
-/// When a runner is given up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// A warm process is retired after so many attempts.
-    pub max_jobs: Option<u64>,
-    /// Most memory of a runner with all that it started, in bytes.
-    pub memory: Option<u64>,
 }
 
 /// A pool's checked manifest.
@@ -76,8 +68,8 @@ pub struct Manifest {
     pub requirements: Option<Requirements>,
     /// In what process its functions are executed unless they or the run say otherwise.
     pub isolation: Option<Isolation>,
-    /// When its runners are given up.
-    pub limits: Limits,
+    /// How its runners are started, and when they are given up.
+    pub runner: Runner,
     /// The executables that are functions.
     pub functions: Vec<Declared>,
 }
@@ -99,6 +91,20 @@ pub fn read(folder: &Path) -> Result<Manifest, Problems> {
             Err(Problems::one(problem.help(r#"write it with the line name = "my-pool""#)))
         }
     }
+}
+
+/// Files that a manifest may name, whether they are there or not: all its texts that could be paths. What is
+/// wrong with the manifest makes no difference, so that mending one of them is noticed.
+pub fn named(folder: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let mut texts = Vec::new();
+    reader::texts_in(table.get_ref(), &mut texts);
+    let path = |text: String| {
+        let path = Path::new(&text);
+        folder.join(path.strip_prefix(".").unwrap_or(path))
+    };
+    texts.into_iter().filter(|text| !text.is_empty() && text.len() < 256).map(path).collect()
 }
 
 /// Reads a manifest's text. Files that it names are relative to the folder.
@@ -129,10 +135,11 @@ fn manifest(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Manifest {
         python: reader.get(table, "python", Reader::placed_text),
         requirements: reader.get(table, "requirements", requirements),
         isolation: reader.get(table, "isolation", Reader::parsed),
-        limits: reader.get(table, "runner", limits).unwrap_or_default(),
+        runner: reader.get(table, "runner", runner::read).unwrap_or_default(),
         functions: function::all(reader, table, owner.as_deref()),
     };
     environment(reader, table, &manifest);
+    runner::check(reader, table, &manifest);
     manifest
 }
 
@@ -162,13 +169,6 @@ fn requirements(
     } else {
         reader.placed_text(value).map(Requirements::File)
     }
-}
-
-fn limits(reader: &mut Reader<'_>, value: &toml::Spanned<toml::de::DeValue<'_>>) -> Option<Limits> {
-    let table = reader.table(value)?;
-    reader.keys(table, &RUNNER_KEYS, "[runner]");
-    let max_jobs = reader.get(table, "max_jobs", |reader, value| reader.whole(value, 1..=1_000_000_000));
-    Some(Limits { max_jobs, memory: reader.get(table, "memory", Reader::memory) })
 }
 
 /// `env = "current"` takes the worker's interpreter as it is, so nothing may be wished of it.
@@ -209,6 +209,7 @@ mod tests {
             [runner]
             max_jobs = 1_000
             memory = "1.5 GiB"
+            start_timeout = "5s"
             [[function]]
             name = "disks.check"
             exec = ["./check.sh", "--all"]
@@ -226,7 +227,11 @@ mod tests {
         "#;
         let manifest = parse("pool.toml", text, Path::new(".")).expect("it is right");
         assert_eq!((manifest.name.as_str(), manifest.isolation), ("example", Some(Isolation::Fresh)));
-        assert_eq!(manifest.limits, Limits { max_jobs: Some(1000), memory: Some(3 << 29) });
+        assert_eq!(manifest.runner.limits, Limits { max_jobs: Some(1000), memory: Some(3 << 29) });
+        assert_eq!(
+            (manifest.runner.exec, manifest.runner.start_timeout),
+            (None, Some(Duration::from_secs(5)))
+        );
         let Some(Requirements::Listed(listed)) = &manifest.requirements else { panic!("a list") };
         assert_eq!(&text[listed[1].at.clone()], "\"rich\"");
         let [check, wipe] = manifest.functions.as_slice() else { panic!("two") };
@@ -270,6 +275,29 @@ name = "a.b"
 secrets = ["a-b"]
 "#
         ));
+    }
+
+    #[test]
+    fn a_runner_is_a_command_or_a_table() {
+        let runner = |text: &str| {
+            let manifest = parse("pool.toml", &format!("name = \"p\"\n{text}"), Path::new("."));
+            manifest.map(|manifest| manifest.runner).map_err(|problems| problems.to_string())
+        };
+        let words = |text| runner(text).expect("it is right").exec.expect("a program").value;
+        assert_eq!(words(r#"runner = ["./run", "--fast"]"#), ["./run", "--fast"]);
+        assert_eq!(words("[runner]\nexec = [\"run\"]\nmax_jobs = 3"), ["run"]);
+        for (text, said) in [
+            ("runner = \"./run --fast\"", "pool.toml:2:10: a command is a list of the program"),
+            ("runner = []", "pool.toml:2:10: this command names no program"),
+            ("[runner]\nexec = [\" \"]", "pool.toml:3:8: this command names no program"),
+            ("runner = 3", "pool.toml:2:10: expected a table, got 3"),
+            ("[runner]\nstart_timeout = 0", "pool.toml:3:17: expected a duration above zero"),
+            ("[runner]\nexce = [\"run\"]", "did you mean exec?"),
+            ("modules = [\"a\"]\nrunner = [\"run\"]", "pool.toml:2:11: modules are for Python's runner"),
+        ] {
+            let refused = runner(text).expect_err("it is wrong");
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
     }
 
     #[test]

@@ -186,6 +186,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// All texts in a tree.
+pub(super) fn texts_in(table: &DeTable<'_>, into: &mut Vec<String>) {
+    fn of(value: &DeValue<'_>, into: &mut Vec<String>) {
+        match value {
+            DeValue::String(text) => into.push(text.clone().into_owned()),
+            DeValue::Array(items) => items.iter().for_each(|item| of(item.get_ref(), into)),
+            DeValue::Table(table) => texts_in(table, into),
+            _ => {}
+        }
+    }
+    table.values().for_each(|value| of(value.get_ref(), into));
+}
+
 /// What a value is, for messages.
 fn kind(value: &DeValue<'_>) -> String {
     match value {

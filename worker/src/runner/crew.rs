@@ -196,6 +196,7 @@ impl Crew {
             Isolation::Shared => usize::MAX,
             Isolation::Fresh => usize::from(busy == 0),
             Isolation::Warm if busy > 0 => 0,
+            Isolation::Warm if self.limits.own => 1,
             Isolation::Warm => {
                 let mean = Duration::from_nanos(self.mean.load(Ordering::Relaxed));
                 let share = queue.waiting.len().div_ceil(queue.members.max(1));
@@ -301,7 +302,7 @@ impl Drop for Away {
 }
 
 async fn start(crew: Arc<Crew>) {
-    match crew.source.runner(crew.isolation == Isolation::Shared).await {
+    match crew.source.runner(crew.isolation).await {
         Ok((process, line)) => Runner::new(crew, process, line).run().await,
         Err(error) => {
             tracing::warn!(%error, "cannot start a runner");

@@ -7,12 +7,15 @@ use rfx_schemas::outcome::{Assertion, Failure, kind};
 use rfx_schemas::verdict::OutcomeKind;
 
 use super::crew::Request;
-use super::frames::{End, SaidAssertion};
+use super::frames::{BROKE, End, SaidAssertion};
 use super::process::Exit;
 use crate::attempt::Ending;
 
 /// Where a dump of Python's stacks begins in what a process printed.
 const DUMPS: [&str; 3] = ["Fatal Python error:", "Current thread 0x", "Thread 0x"];
+
+/// Most levels of an output: those that read it later give up at more.
+const DEEPEST: usize = 120;
 
 /// Why a call was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,57 @@ pub fn said(end: End, body: Bytes, tail: String) -> Ending {
         tail,
         ..Ending::of(end.kind)
     }
+}
+
+/// A call that a program of the pool's own has answered, which may have said anything.
+pub fn checked(end: End, body: Bytes, tail: String) -> Ending {
+    let refused = |kind: &str, why: String| Ending {
+        tail: tail.clone(),
+        ..Ending::failed(OutcomeKind::Error, Failure::new(kind, why))
+    };
+    if !matches!(
+        end.kind,
+        OutcomeKind::Passed | OutcomeKind::Failed | OutcomeKind::Error | OutcomeKind::Skipped
+    ) {
+        let why = format!("its runner says that it is {}, which only a worker can", end.kind);
+        return refused(kind::CRASHED, why);
+    }
+    match check_json(&body) {
+        Err(why) => refused("OutputError", why),
+        Ok(()) => said(end, body, tail),
+    }
+}
+
+/// Whether an output can be read later. It may be big: nothing is made of it.
+fn check_json(body: &[u8]) -> Result<(), String> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let wrong = |error: &dyn std::fmt::Display| format!("the output is not JSON: {error}");
+    let text = std::str::from_utf8(body).map_err(|error| wrong(&error))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| wrong(&error))?;
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth -= 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    match deepest > DEEPEST {
+        true => Err(format!("the output is nested {deepest} deep; at most {DEEPEST} levels are carried")),
+        false => Ok(()),
+    }
+}
+
+/// A call whose process sent what is no frame.
+pub fn broke(what: &str, tail: String) -> Ending {
+    let message = format!("the runner {BROKE}{what}; it was killed");
+    Ending { tail, ..Ending::failed(OutcomeKind::Error, Failure::new(kind::CRASHED, message)) }
 }
 
 /// A call that was asked to stop and did so, with whatever it answered.
@@ -131,6 +185,24 @@ fn assertion(said: SaidAssertion) -> Assertion {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_output_is_json_that_can_be_read() {
+        for good in ["", "null", r#"{"a": ["\"[[[", "\\"]}"#] {
+            assert_eq!(check_json(good.as_bytes()), Ok(()), "{good}");
+        }
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert_eq!(check_json(deep(DEEPEST).as_bytes()), Ok(()));
+        for (bad, why) in [
+            (deep(DEEPEST + 1).as_bytes(), "nested 121 deep"),
+            (b"{\"a\": }", "line 1 column 7"),
+            (b"\"\xff\"", "invalid utf-8"),
+            (b"1 2", "trailing characters"),
+        ] {
+            let said = check_json(bad).expect_err("it is wrong");
+            assert!(said.contains(why), "{said}");
+        }
+    }
 
     #[test]
     fn a_dump_is_taken_out_of_what_was_printed() {

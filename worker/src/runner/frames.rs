@@ -21,6 +21,8 @@ pub const PROTOCOL: u32 = 2;
 const MAX_HEADER: u32 = 16 << 20;
 /// Longest body, in bytes.
 pub const MAX_BODY: u32 = 64 << 20;
+/// How what broke the protocol is told; what was sent follows.
+pub const BROKE: &str = "broke the protocol (docs/runner-protocol.md): it sent ";
 /// Bytes asked for at once.
 const CHUNK: usize = 64 << 10;
 
@@ -247,6 +249,17 @@ pub fn check_size(header: &[u8], body: &[u8]) -> Result<(), String> {
     }
 }
 
+/// A reply as it can be carried: one that is too long says so instead.
+pub fn bounded(header: serde_json::Value, body: Bytes) -> (serde_json::Value, Bytes) {
+    if body.len() <= MAX_BODY as usize {
+        return (header, body);
+    }
+    let message = format!("the answer has {} bytes; at most {MAX_BODY} are carried", body.len());
+    let error = serde_json::json!({"type": "TooLarge", "message": message});
+    let (id, ask) = (&header["id"], &header["ask"]);
+    (serde_json::json!({"type": "reply", "id": id, "ask": ask, "error": error}), Bytes::new())
+}
+
 fn put_lengths(to: &mut Vec<u8>, header: usize, body: usize) {
     for length in [header, body] {
         let length = u32::try_from(length).expect("sizes are checked before");
@@ -285,7 +298,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let [a, b, c, d, e, f, g, h] = *lengths;
         let (header, body) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
         if header > MAX_HEADER || body > MAX_BODY {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame of the runner is too long"));
+            let lengths = format!(
+                "a frame with a header of {header} bytes and a body of {body}; at most {MAX_HEADER} and {MAX_BODY} \
+                 are carried: only frames belong on the socket"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, lengths));
         }
         let whole = 8 + header as usize + body as usize;
         if self.buffer.len() < whole {
@@ -294,7 +311,55 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let mut frame = self.buffer.split_to(whole).freeze();
         frame.advance(8);
         let header = frame.split_to(header as usize);
-        let said = serde_json::from_slice(&header).map_err(io::Error::other)?;
+        let said = serde_json::from_slice(&header).map_err(|error| {
+            // Without its text: a part of one could hold a part of a secret.
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a frame with a header that is not known: {error}"),
+            )
+        })?;
         Ok(Some((said, frame)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_to_be_carried_is_not_sent() {
+        let (header, body) = (vec![b' '; MAX_HEADER as usize + 1], vec![b' '; MAX_BODY as usize + 1]);
+        assert_eq!(check_size(&header[..100], &body[..100]), Ok(()));
+        let said = check_size(&header, b"").expect_err("too long");
+        assert!(said.contains("a header of 16777217 bytes; at most 16777216"), "{said}");
+        let reply = serde_json::json!({"type": "reply", "id": 1, "ask": 2});
+        let (told, none) = bounded(reply, Bytes::from(body.clone()));
+        assert!(told["error"]["type"] == "TooLarge" && told["ask"] == 2 && none.is_empty(), "{told}");
+        let said = check_size(b"{}", &body).expect_err("too long");
+        assert!(said.contains("an input of 67108865 bytes; at most 67108864"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_is_told_from_what_is_not_whole() {
+        let read = async |bytes: &[u8]| Reader::new(bytes).next().await;
+        assert!(read(&[0, 0, 0]).await.expect("nothing wrong so far").is_none());
+        let mut frame = Vec::new();
+        put(&mut frame, &serde_json::json!({"type": "beat", "id": 7, "later": true}), b"body");
+        let (said, body) = read(&frame).await.expect("a frame").expect("whole");
+        assert!(matches!(said, Said::Beat { id: 7 }) && body == "body"[..]);
+        for bytes in [&b"Starting\n"[..], &[0xff; 8], &[1, 0, 0, 1, 0, 0, 0, 0], &[0, 0, 0, 2, 4, 0, 0, 1]] {
+            let error = read(bytes).await.expect_err("too long");
+            assert!(
+                error.kind() == io::ErrorKind::InvalidData && error.to_string().contains("at most"),
+                "{error}"
+            );
+        }
+        for header in ["{", "[]", "{}", "{\"type\": \"praise\"}", "{\"type\": \"end\", \"id\": -1}"] {
+            let mut frame = Vec::new();
+            put_lengths(&mut frame, header.len(), 0);
+            frame.extend_from_slice(header.as_bytes());
+            let error = read(&frame).await.expect_err(header);
+            assert!(error.to_string().contains("is not known"), "{error}");
+        }
     }
 }

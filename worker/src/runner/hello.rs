@@ -20,19 +20,14 @@ pub struct Hello {
     /// Why it is none.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The pool.
-    pub pool: PoolInfo,
+    /// Whether it can be started for many calls at once, if it is a program of the pool's own.
+    #[serde(default)]
+    pub shared: bool,
     /// What it offers.
     pub functions: Vec<FunctionInfo>,
     /// What could not be imported.
+    #[serde(default)]
     pub broken: Vec<BrokenInfo>,
-}
-
-/// A pool's own words about itself.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PoolInfo {
-    /// Its name.
-    pub name: String,
 }
 
 /// A function of a pool.
@@ -41,6 +36,7 @@ pub struct FunctionInfo {
     /// Its dotted name.
     pub name: String,
     /// Its version.
+    #[serde(default = "first_version")]
     pub version: String,
     /// Its documentation.
     #[serde(default)]
@@ -79,11 +75,26 @@ pub struct FunctionInfo {
     #[serde(default)]
     pub output_schema: serde_json::Value,
     /// Its file, relative to the pool.
-    pub file: String,
+    #[serde(default)]
+    pub file: Option<String>,
     /// Its line there.
-    pub line: u32,
-    /// Digest of the file.
-    pub digest: String,
+    #[serde(default)]
+    pub line: Option<u32>,
+    /// Digest of its code.
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+fn first_version() -> String {
+    "1".to_owned()
+}
+
+/// `file:line`, as far as known.
+pub fn place(file: Option<&str>, line: Option<u32>) -> Option<String> {
+    match (file, line) {
+        (Some(file), Some(line)) => Some(format!("{file}:{line}")),
+        (file, _) => file.map(str::to_owned),
+    }
 }
 
 /// When a function is tried again, as its author says it.
@@ -109,11 +120,15 @@ impl RetryInfo {
             seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(default)
         };
         let rest = Retry::default();
+        let again = [OutcomeKind::Failed, OutcomeKind::Error];
         Retry {
-            max_attempts: self.max_attempts,
+            max_attempts: self.max_attempts.max(1),
             backoff: or(self.backoff, rest.backoff),
             max_backoff: or(self.max_backoff, rest.max_backoff),
-            on: self.on.clone().unwrap_or(rest.on),
+            on: self
+                .on
+                .as_ref()
+                .map_or(rest.on, |on| on.iter().copied().filter(|kind| again.contains(kind)).collect()),
             lost: rest.lost,
         }
     }

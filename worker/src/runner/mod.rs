@@ -8,6 +8,7 @@ pub mod hello;
 mod line;
 mod memory;
 mod process;
+mod recipe;
 #[expect(clippy::module_inception, reason = "a pool has runners; this is one of them")]
 mod runner;
 pub mod sdk;
@@ -33,13 +34,17 @@ use crate::sweep::Mark;
 use crew::{Crew, Request};
 use frames::Call;
 use hello::Hello;
-pub use process::{Recipe, StartError, sweep_aside};
+pub use process::{StartError, sweep_aside};
+pub use recipe::{Program, Recipe};
 use source::Source;
 
 /// Calls after which a runner is replaced, unless its pool says otherwise.
 const MAX_JOBS: u64 = 10_000;
 /// Bytes by which the memory of a runner may grow before it is replaced.
 const GROWTH: u64 = 256 << 20;
+
+/// How long one may take to say what its pool offers, unless its pool says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a runner may use, and when it is worn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +55,16 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Bytes by which its memory may grow before it is replaced.
     pub growth: u64,
+    /// Whether it is a program of the pool's own. Those get one call at a time, since they need not give any
+    /// back, and what they answer is looked at.
+    pub own: bool,
 }
 
 impl Limits {
     /// Those that a pool's manifest asks for.
     pub fn of(manifest: &manifest::Limits) -> Self {
         let manifest::Limits { max_jobs, memory } = *manifest;
-        Self { max_jobs: max_jobs.unwrap_or(MAX_JOBS), memory, growth: GROWTH }
+        Self { max_jobs: max_jobs.unwrap_or(MAX_JOBS), memory, growth: GROWTH, own: false }
     }
 }
 
@@ -67,6 +75,8 @@ pub struct Pool {
     warm: Arc<Crew>,
     fresh: Arc<Crew>,
     shared: Arc<Crew>,
+    /// Whether its runners take many calls at once.
+    shares: bool,
 }
 
 impl Pool {
@@ -77,18 +87,28 @@ impl Pool {
         most: usize,
         limits: Limits,
     ) -> Result<(Self, Hello), StartError> {
+        let limits = Limits { own: recipe.is_own(), ..limits };
         let (source, hello) = Source::open(recipe, mark).await?;
+        let shares = !limits.own || hello.shared;
         let source = Arc::new(source);
         let crew = |isolation, alone| Arc::new(Crew::new(isolation, most.max(1), limits, &source, alone));
         let fresh = crew(Isolation::Fresh, None);
         let shared = crew(Isolation::Shared, Some(Arc::clone(&fresh)));
         let warm = crew(Isolation::Warm, None);
-        Ok((Self { source, warm, fresh, shared }, hello))
+        Ok((Self { source, warm, fresh, shared, shares }, hello))
     }
 
     /// Has a runner ready before the first call.
     pub fn warm_up(&self) {
         self.warm.warm_up();
+    }
+
+    /// How a call is executed that wants this isolation: one that no runner has is nothing to fail for.
+    pub fn isolation(&self, wanted: Isolation) -> Isolation {
+        match wanted {
+            Isolation::Shared if !self.shares => Isolation::Warm,
+            wanted => wanted,
+        }
     }
 
     /// Runs one call to its end, whatever that is: at most for as long as its timeout says, from its

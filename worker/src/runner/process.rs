@@ -1,37 +1,22 @@
 //! Processes of a pool: how one is started, what connects it with the worker, and how it ends.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::frames::{PROTOCOL, Said};
+use super::frames::{self, PROTOCOL, Said};
 use super::hello::Hello;
 use super::line::Line;
+use super::recipe::{Mode, Recipe};
 use crate::child::signal_name;
-use crate::sweep::{MARK, Mark, sweep};
+use crate::sweep::{Mark, sweep};
 
-/// How long a pool may take to import.
-const START: Duration = Duration::from_secs(60);
 /// How long a process whose socket is closed has to end by itself.
 const END: Duration = Duration::from_millis(200);
-
-/// How a pool's processes are started.
-#[derive(Debug, Clone)]
-pub struct Recipe {
-    /// The interpreter.
-    pub python: String,
-    /// Where the SDK lies.
-    pub sdk: PathBuf,
-    /// The pool's folder.
-    pub pool: PathBuf,
-    /// The folder of its own environment's programs, first in `PATH`.
-    pub bin: Option<PathBuf>,
-}
 
 /// Why there is no runner.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +26,16 @@ pub enum StartError {
     Python {
         /// The interpreter.
         python: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The pool's own program cannot be started.
+    #[error("pool {}: its runner {} cannot be started: {source}", .pool.display(), .program.display())]
+    Program {
+        /// The pool's folder.
+        pool: PathBuf,
+        /// The program.
+        program: PathBuf,
         /// The system's words.
         source: std::io::Error,
     },
@@ -199,33 +194,18 @@ pub struct Started {
     pub hello: Hello,
 }
 
-/// Starts an interpreter on a pool and waits until that is imported.
-pub async fn start(recipe: &Recipe, mode: &str, mark: &Mark) -> Result<Started, StartError> {
-    let python = |source| StartError::Python { python: recipe.python.clone(), source };
-    let (line, other) = Line::pair().map_err(python)?;
-    let mut command = Command::new(&recipe.python);
+/// Starts a process of a pool and waits until it says what it offers.
+pub async fn start(recipe: &Recipe, mode: Mode, mark: &Mark) -> Result<Started, StartError> {
+    let failed = |source| recipe.cannot_start(source);
+    let (line, other) = Line::pair().map_err(failed)?;
+    let mut command = recipe.command(mode, mark);
     command
-        .args(["-m", "rfx.runner", "--pool"])
-        .arg(&recipe.pool)
-        .arg(mode)
-        .env("PYTHONPATH", python_path(&recipe.sdk))
-        .env("PYTHONUNBUFFERED", "1")
-        // What is compiled is kept for the next process, but not in the author's folders.
-        .env("PYTHONPYCACHEPREFIX", recipe.sdk.join("compiled"))
         .stdin(Stdio::from(other.socket))
-        .stdout(Stdio::from(other.output.try_clone().map_err(python)?))
+        .stdout(Stdio::from(other.output.try_clone().map_err(failed)?))
         .stderr(Stdio::from(other.output))
         // A group of its own: what a function forks ends with its runner, and Ctrl-C is ours.
         .process_group(0);
-    // Settings may hold passwords; functions have no use for them.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RFX_")) {
-        command.env_remove(name);
-    }
-    if let Some(bin) = &recipe.bin {
-        command.env("PATH", crate::child::path_with(bin));
-    }
-    command.env(MARK, mark.as_str());
-    let mut child = command.spawn().map_err(python)?;
+    let mut child = command.spawn().map_err(failed)?;
     // The command holds our copies of the child's ends; with them open, its death stays unseen.
     drop(command);
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -235,10 +215,11 @@ pub async fn start(recipe: &Recipe, mode: &str, mark: &Mark) -> Result<Started, 
     tokio::spawn(async move {
         tell.send_replace(Some(child.wait().await.into()));
     });
-    ready(Process::new(pid, exit, Some(mark.clone())), line, &recipe.pool).await
+    ready(Process::new(pid, exit, Some(mark.clone())), line, recipe).await
 }
 
-async fn ready(mut process: Process, mut line: Line, pool: &Path) -> Result<Started, StartError> {
+async fn ready(mut process: Process, mut line: Line, recipe: &Recipe) -> Result<Started, StartError> {
+    let pool = &recipe.pool;
     // What is printed while importing must not fill the pipe meanwhile.
     let first_word = async {
         loop {
@@ -249,7 +230,11 @@ async fn ready(mut process: Process, mut line: Line, pool: &Path) -> Result<Star
             }
         }
     };
-    let what = match timeout(START, first_word).await {
+    let what = match timeout(recipe.patience, first_word).await {
+        Ok(Ok(Some((Said::Hello(hello), _)))) if hello.forks && recipe.is_own() => {
+            drop(hello);
+            "says that it forks, which only the runner for Python can".to_owned()
+        }
         Ok(Ok(Some((Said::Hello(hello), _)))) if hello.protocol == PROTOCOL => {
             line.output.take();
             return Ok(Started { process, line, hello: *hello });
@@ -259,27 +244,25 @@ async fn ready(mut process: Process, mut line: Line, pool: &Path) -> Result<Star
         }
         Ok(Ok(Some((Said::Fatal { error }, _)))) => {
             process.kill().await;
-            return Err(StartError::Pool { pool: pool.to_owned(), error });
+            return Err(StartError::Pool { pool: pool.clone(), error });
         }
         Ok(Ok(Some(_))) => "spoke out of turn".to_owned(),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+            line.output.last_words(&process).await;
+            format!("{}{error}", frames::BROKE)
+        }
         Ok(Ok(None) | Err(_)) => {
             let by_itself = timeout(END, process.ended()).await;
             by_itself.map_or_else(|_| "closed its socket".to_owned(), |exit| exit.to_string())
         }
         Err(_) => {
             line.output.last_words(&process).await;
-            format!("did not import the pool within {} s", START.as_secs())
+            format!(
+                "did not say what the pool offers within {:?} (start_timeout of [runner] in pool.toml)",
+                recipe.patience
+            )
         }
     };
     process.kill().await;
-    Err(StartError::Died { pool: pool.to_owned(), what, output: line.output.take() })
-}
-
-fn python_path(sdk: &Path) -> std::ffi::OsString {
-    let mut path = sdk.as_os_str().to_owned();
-    if let Some(old) = std::env::var_os("PYTHONPATH").filter(|p| !p.is_empty()) {
-        path.push(":");
-        path.push(old);
-    }
-    path
+    Err(StartError::Died { pool: pool.clone(), what, output: line.output.take() })
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::crew::{Crew, Request};
 use super::ending::{self, Stopped};
-use super::frames::{Ask, End, Said, put, put_call};
+use super::frames::{self, Ask, End, Said, put, put_call};
 use super::line::Line;
 use super::memory;
 use super::process::Process;
@@ -85,6 +85,8 @@ pub(super) enum Pulse {
 enum Event {
     Said(Said, Bytes),
     Gone,
+    /// What it sent is no frame.
+    Broke(String),
     Answer(Value, Bytes),
     Room,
     Arrived,
@@ -128,6 +130,10 @@ impl Runner {
                     due = self.looked.elapsed() >= LOOK;
                 }
                 Event::Answer(header, body) => self.write(&header, &body),
+                Event::Broke(what) => {
+                    self.broke(&what).await;
+                    return;
+                }
                 Event::Gone => {
                     self.died().await;
                     return;
@@ -200,8 +206,9 @@ impl Runner {
             frame = self.line.from.next() => match frame {
                 Ok(Some((said, body))) => Event::Said(said, body),
                 Ok(None) => Event::Gone,
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Event::Broke(error.to_string()),
                 Err(error) => {
-                    tracing::debug!(%error, "a runner speaks another language");
+                    tracing::debug!(%error, "the socket of a runner cannot be read");
                     Event::Gone
                 }
             },
@@ -272,9 +279,9 @@ impl Runner {
         let desk = Arc::clone(&call.request.desk);
         let away = (ask.what == "call").then(|| self.crew.away());
         self.asks.push(Box::pin(async move {
-            let answer = desk.answer(ask, body).await;
+            let (header, body) = desk.answer(ask, body).await;
             drop(away);
-            answer
+            frames::bounded(header, body)
         }));
     }
 
@@ -300,7 +307,10 @@ impl Runner {
         if end.left {
             tail.push_str("\nrfx: it left processes behind, which were ended\n");
         }
-        let mut ending = ending::said(end, body, tail);
+        let mut ending = match self.crew.limits.own {
+            true => ending::checked(end, body, tail),
+            false => ending::said(end, body, tail),
+        };
         if let Some((why, _)) = call.stopped {
             ending = ending::stopped(why, ending, &call.request);
         }

@@ -18,6 +18,11 @@ pub fn lay_out() -> io::Result<TempDir> {
     Ok(dir)
 }
 
+/// Where Python keeps what it compiles: with the package, and not in the author's folders.
+pub fn compiled(sdk: &Path) -> std::path::PathBuf {
+    sdk.join("compiled")
+}
+
 fn write(from: &Dir<'_>, to: &Path) -> io::Result<()> {
     let sources = from.files().filter(|f| f.path().extension().is_some_and(|e| e == "py" || e == "typed"));
     for file in sources {

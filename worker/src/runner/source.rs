@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rfx_schemas::rules::Isolation;
 use tokio::sync::Mutex;
 
 use super::hello::Hello;
 use super::line::Line;
-use super::process::{Process, Recipe, StartError, Started, start};
+use super::process::{Process, StartError, Started, start};
+use super::recipe::{Mode, Recipe};
 use super::zygote::Zygote;
 use crate::sweep::Mark;
 
@@ -33,7 +35,7 @@ impl Source {
         let (state, hello) = source.first().await?;
         if let Some(reason) = &hello.reason {
             tracing::warn!(
-                pool = hello.pool.name,
+                pool = %source.recipe.pool.display(),
                 reason,
                 "runners are not forked: each imports the pool by itself"
             );
@@ -43,7 +45,7 @@ impl Source {
     }
 
     /// A runner that is ready for calls.
-    pub async fn runner(&self, shared: bool) -> Result<(Process, Line), StartError> {
+    pub async fn runner(&self, isolation: Isolation) -> Result<(Process, Line), StartError> {
         let mut state = self.state.lock().await;
         if let State::Zygote(zygote) = &*state
             && !zygote.is_up()
@@ -54,12 +56,14 @@ impl Source {
         let zygote = match &mut *state {
             State::Zygote(zygote) => Arc::clone(zygote),
             State::Spawn(first) => {
-                if let Some(first) = first.take_if(|first| !shared && first.process.is_up()) {
+                if let Some(first) =
+                    first.take_if(|first| self.recipe.first_serves(isolation) && first.process.is_up())
+                {
                     return Ok((first.process, first.line));
                 }
                 drop(state);
-                let mode = if shared { "--shared" } else { "--runner" };
-                let Started { process, line, .. } = start(&self.recipe, mode, &self.part()).await?;
+                let Started { process, line, .. } =
+                    start(&self.recipe, Mode::One(isolation), &self.part()).await?;
                 return Ok((process, line));
             }
         };
@@ -69,7 +73,7 @@ impl Source {
             what: format!("could not be forked: {error}"),
             output: String::new(),
         };
-        zygote.fork(shared).await.map_err(failed)
+        zygote.fork(isolation == Isolation::Shared).await.map_err(failed)
     }
 
     /// Has what a runner left behind looked for, when it ended in a way that hides it.
@@ -93,7 +97,7 @@ impl Source {
     }
 
     async fn first(&self) -> Result<(State, Hello), StartError> {
-        let started = start(&self.recipe, "--zygote", &self.part()).await?;
+        let started = start(&self.recipe, Mode::First, &self.part()).await?;
         let hello = started.hello.clone();
         let state = match hello.forks {
             true => State::Zygote(Arc::new(Zygote::new(started))),

@@ -162,6 +162,20 @@ impl Runner {
         self.crew.source.sweep().await;
     }
 
+    /// The process has sent what is no frame: nothing that follows can be understood.
+    pub(super) async fn broke(&mut self, what: &str) {
+        self.line.output.last_words(&self.process).await;
+        self.process.kill().await;
+        let tail = self.line.output.take();
+        tracing::warn!("a runner broke the protocol, and was killed");
+        let alone = self.calls.len() == 1 || !self.is_shared();
+        if alone && let Some(call) = self.calls.pop_front() {
+            call.request.finish(ending::broke(what, tail));
+        }
+        self.hand_over();
+        self.crew.source.sweep().await;
+    }
+
     /// Has the calls executed elsewhere that a process had when it ended.
     fn hand_over(&mut self) {
         let calls = std::mem::take(&mut self.calls);
