@@ -123,6 +123,15 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Killed, it would leave its server behind.
+        if let Some(dev) = &mut self.dev {
+            dev.interrupt();
+        }
+    }
+}
+
 /// A port that is free, and outside of where systems look for one: another test's server gets none of those.
 fn free_port() -> u16 {
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("small");

@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::eventually;
+use crate::{PATIENCE, eventually};
 
 /// A running binary. Dropping it kills it.
 pub struct Process {
@@ -89,6 +90,15 @@ impl Process {
     pub fn crash(mut self) {
         self.signal(Signal::KILL);
         self.child.wait().expect("it was ours");
+    }
+
+    /// Asks it to end, and gives it a while for that: for what would leave processes of its own behind.
+    pub fn interrupt(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        self.signal(Signal::INT);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     /// Waits until it ends by itself.
