@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// A pool, as its runner found it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Hello {
-    /// [`PROTOCOL`] of the runner.
+    /// The version of the protocol that the runner speaks.
     pub protocol: u32,
     /// The interpreter's version, or what else says what executes.
     #[serde(default)]
