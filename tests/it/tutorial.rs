@@ -5,12 +5,14 @@
 //! - ` ```text` is what the commands before it print. `…` stands for any text, and for any lines on a line of its own;
 //!   ids and times may differ;
 //! - `<!-- exit: 1 -->` says an exit code other than 0, `<!-- types: a | b -->` what is typed, and `<!-- done: … -->`
-//!   that a block is not run, and why.
+//!   that a block is not run, and why. `<!-- serves: a.b -->` waits until a worker has that function: whoever reads is
+//!   slower than a pool that is opened again.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rfx_tests::eventually;
 use rfx_tests::process::{Process, Ran, bin, clean, command, python_with_pytest, root, run};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -84,15 +86,11 @@ impl Reader {
         std::fs::write(path, text).expect("written");
     }
 
-    /// Starts `rfx dev`, again if it runs.
+    /// Starts `rfx dev`.
     async fn start(&mut self, line: &str) {
-        self.stop().await;
         let mut dev = self.surround(command("rfx"));
         dev.args(line.split_whitespace().skip(1)).args(["--port", &self.port.to_string()]);
-        // A log of its own for each, so that what an earlier one printed is not taken for it.
-        let log = tempfile::Builder::new().prefix("dev-").tempfile_in(self.dir.path()).expect("a log");
-        let (_, log) = log.keep().expect("kept");
-        let dev = self.dev.insert(Process::start(&mut dev, &log));
+        let dev = self.dev.insert(Process::start(&mut dev, &self.dir.path().join("dev.log")));
         dev.printed("serving").await;
     }
 
@@ -104,6 +102,14 @@ impl Reader {
     }
 
     async fn run(&mut self, block: &Block) {
+        if let Some(function) = block.note("serves") {
+            eventually("the function is served", async || {
+                let mut show = self.surround(command("rfx-publish"));
+                show.args(["functions", "show", function]);
+                (run(show).await.code == 0).then_some(())
+            })
+            .await;
+        }
         let place = self.dir.path().join("place");
         let script = format!("set -e\nexec 2>&1\n{}pwd > '{}'\n", block.text, place.display());
         let mut shell = self.surround(Command::new("sh"));
@@ -204,7 +210,7 @@ async fn the_tutorial_works_as_it_is_written() {
     let page = std::fs::read_to_string(root().join("docs/tutorial.md")).expect("the page");
     // A port that only root may take stands for the one where nobody listens.
     let page = page.replace("4222", &reader.port.to_string()).replace("4223", "1");
-    for part in parts(&page, &["exit", "types", "done"]) {
+    for part in parts(&page, &["exit", "types", "serves", "done"]) {
         if let Part::Block(block) = part {
             reader.take(&block).await;
         }
