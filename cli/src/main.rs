@@ -12,7 +12,9 @@ use rfx_config::settings::Settings;
 use rfx_config::telemetry::{self, Spans};
 use rfx_schemas::exit;
 use rfx_transport::connect::connect;
+use rfx_worker::guard::Guard;
 use rfx_worker::native::Registry;
+use rfx_worker::sweep::Mark;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +35,15 @@ async fn dev(args: Dev, mut signals: Signals) -> Result<u8, Failure> {
     }
     let telemetry = telemetry::start("rfx-dev", &settings.log, &settings.telemetry);
     let scratch = tempfile::Builder::new().prefix("rfx-dev-").tempdir().map_err(Failure::usage)?;
+    let mark = Mark::default();
+    // A server that outlives a killed `rfx dev` would keep its port.
+    let _guard = Guard::start(&mark);
     let recipe = Recipe {
         program: server::find().map_err(Failure::usage)?,
         dir: args.store.unwrap_or_else(|| scratch.path().to_owned()),
         port: (args.port != 0).then_some(args.port),
         config: None,
+        mark: Some(mark),
     };
     let server = Server::start(recipe).await.map_err(Failure::unavailable)?;
     settings.nats.url = server.url().to_owned();

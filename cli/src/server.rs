@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rfx_worker::sweep::{MARK, Mark};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -62,6 +63,8 @@ pub struct Recipe {
     pub port: Option<u16>,
     /// A configuration file to add.
     pub config: Option<PathBuf>,
+    /// What a guard finds it by, when whoever started it is killed.
+    pub mark: Option<Mark>,
 }
 
 /// A server that is up. Dropping it kills it.
@@ -97,6 +100,7 @@ impl Server {
             return Err(ServerError::Taken { port });
         }
         let mut command = Command::new(&recipe.program);
+        command.envs(recipe.mark.as_ref().map(|mark| (MARK, mark.as_str())));
         command
             .args(["--jetstream", "--addr", "127.0.0.1", "--port"])
             .arg(recipe.port.map_or_else(|| "-1".to_owned(), |port| port.to_string()))

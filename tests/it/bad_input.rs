@@ -282,3 +282,17 @@ async fn rfx_dev_runs_everything_and_keeps_what_it_is_told_to() {
     let reports = std::fs::read_dir(world.dir().join("reports")).expect("reports").count();
     assert_eq!(reports, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rfx_dev_that_is_killed_leaves_nothing_that_listens() {
+    let mut world = World::new().await;
+    let dev = world.start("rfx", ["dev", "--port", "0"]);
+    dev.printed("nats://").await;
+    let output = dev.output();
+    let (_, rest) = output.split_once("nats://").expect("it was printed");
+    let address: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
+    assert!(std::net::TcpStream::connect(&address).is_ok(), "{address}");
+    dev.crash();
+    let gone = async || std::net::TcpStream::connect(&address).is_err().then_some(());
+    rfx_tests::eventually("the server is gone", gone).await;
+}

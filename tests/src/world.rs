@@ -35,7 +35,7 @@ impl World {
     pub async fn with_config(config: Option<PathBuf>) -> Self {
         let dir = tempfile::Builder::new().prefix("rfx-test-").tempdir().expect("a folder");
         let program = find().expect("a nats-server; `cargo xtask test` brings one");
-        let recipe = Recipe { program, dir: dir.path().join("nats"), port: None, config };
+        let recipe = Recipe { program, dir: dir.path().join("nats"), port: None, config, mark: None };
         let server = Server::start(recipe).await.expect("the server starts");
         let url = server.url().to_owned();
         Self { dir, server: Some(server), recipe: None, url, started: 0 }

@@ -29,13 +29,14 @@ pub fn stand_in() {
 }
 
 /// A guard that is up; it ends by itself once this is dropped.
-pub(crate) struct Guard {
+#[derive(Debug)]
+pub struct Guard {
     child: Child,
 }
 
 impl Guard {
     /// Starts a guard over all that carries the mark; none where this program cannot be one.
-    pub(crate) fn start(mark: &Mark) -> Option<Self> {
+    pub fn start(mark: &Mark) -> Option<Self> {
         if !ABLE.load(Ordering::Acquire) {
             return None;
         }

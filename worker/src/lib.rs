@@ -38,7 +38,7 @@ mod served;
 mod settle;
 mod site;
 mod slots;
-mod sweep;
+pub mod sweep;
 mod text;
 
 use std::sync::atomic::AtomicBool;
@@ -95,7 +95,7 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
-    let mark = Mark::new();
+    let mark = Mark::default();
     // Dropped after everything else: what is left then has no owner.
     let _guard = Guard::start(&mark);
     // Before anything is opened: what changes from now on is noticed.
@@ -177,7 +177,7 @@ pub async fn describe(
 ) -> Result<(Vec<FunctionRecord>, Vec<BrokenModule>), WorkerError> {
     let sdk = runner::sdk::lay_out().map_err(WorkerError::Sdk)?;
     builtin::add(&mut registry).expect("the names are valid");
-    let mark = Mark::new();
+    let mark = Mark::default();
     let _guard = Guard::start(&mark);
     let native = catalogue::native(&settings.group, &registry);
     let pools = Pools::open(Opener::new(settings, sdk.path(), &mark), &settings.pools, native).await?;

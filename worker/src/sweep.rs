@@ -17,12 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark(String);
 
-impl Mark {
+impl Default for Mark {
     /// A mark that no other process has.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(rfx_schemas::id::RunId::new().to_string())
     }
+}
 
+impl Mark {
     /// The mark of a part.
     #[must_use]
     pub fn part(&self, number: u64) -> Self {
@@ -91,13 +93,13 @@ mod tests {
 
     #[test]
     fn what_carries_the_mark_is_ended_and_nothing_else() {
-        let mark = Mark::new();
+        let mark = Mark::default();
         let start = |mark: &Mark, script: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", script]).env(MARK, mark.as_str()).stdout(Stdio::piped());
             command.spawn().expect("sh starts")
         };
-        let mut other = start(&Mark::new(), "exec sleep 60");
+        let mut other = start(&Mark::default(), "exec sleep 60");
         // A child in a session of its own, whose parent has ended.
         let orphan = start(&mark.part(1), "setsid sleep 60 >/dev/null & echo $!").wait_with_output();
         let orphan = orphan.expect("sh ends");

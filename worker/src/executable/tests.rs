@@ -14,8 +14,9 @@ fn declared(exec: &[&str]) -> Declared {
 }
 
 async fn run_for(script: &str, limit: Duration, cancel: &CancellationToken) -> Ran {
-    let executable = Executable::find(&declared(&["sh", "-c", script]), Path::new("/"), None, &Mark::new())
-        .expect("a shell");
+    let executable =
+        Executable::find(&declared(&["sh", "-c", script]), Path::new("/"), None, &Mark::default())
+            .expect("a shell");
     let target = BTreeMap::from([("devices-1".to_owned(), "http://d".to_owned())]);
     let call = Call {
         kind: "call",
@@ -162,7 +163,7 @@ fn what_cannot_be_a_program_says_why() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("plain.sh"), "#!/bin/sh\n").expect("written");
     let find = |exec: &[&str]| {
-        Executable::find(&declared(exec), dir.path(), None, &Mark::new()).expect_err("it is none")
+        Executable::find(&declared(exec), dir.path(), None, &Mark::default()).expect_err("it is none")
     };
     assert!(find(&["./gone.sh"]).contains("gone.sh cannot be found"));
     assert!(find(&["./plain.sh"]).contains("is not executable: chmod +x "));
@@ -177,7 +178,7 @@ fn the_digest_is_that_of_what_is_executed() {
     let file = dir.path().join("check.sh");
     let digest = |text: &str, exec: &[&str]| {
         std::fs::write(&file, text).expect("written");
-        Executable::find(&declared(exec), dir.path(), None, &Mark::new()).expect("a shell").digest
+        Executable::find(&declared(exec), dir.path(), None, &Mark::default()).expect("a shell").digest
     };
     let first = digest("exit 0", &["sh", "check.sh"]);
     assert_eq!(first, digest("exit 0", &["sh", "check.sh"]));

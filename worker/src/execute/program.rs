@@ -33,7 +33,7 @@ pub async fn run(
     }
     let bin = found.ready.environment.as_ref().and_then(|environment| environment.bin.as_deref());
     let program =
-        Executable::find(declared, &found.ready.folder, bin, &Mark::new()).map_err(Failure::usage)?;
+        Executable::find(declared, &found.ready.folder, bin, &Mark::default()).map_err(Failure::usage)?;
     let call = Call {
         kind: "call",
         function: replay.function.as_str(),
