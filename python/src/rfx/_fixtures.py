@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -166,8 +165,13 @@ async def close_process_async() -> None:
     _tell(await drive_async(PROCESS.close()))
 
 
+def keep_children() -> None:
+    """Keep the child processes that importing the pool has started: no call has left them behind."""
+    PROCESS.children |= _children()
+
+
 def kept_children() -> set[int]:
-    """The child processes that fixtures of this process keep."""
+    """The child processes that belong to the process: to its fixtures, or to the modules of its pool."""
     return PROCESS.children
 
 
@@ -200,8 +204,7 @@ def _bound(fixture: Fixture, value: object) -> object:
 
 def _children() -> set[int]:
     """The child processes of this one, where the system tells them."""
-    own = os.getpid()
-    return {process.pid for process in _linux.processes() if process.parent == own}
+    return {process.pid for process in _linux.children()}
 
 
 def _tell(late: list[Late]) -> None:
