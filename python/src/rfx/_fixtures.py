@@ -140,18 +140,29 @@ class Fixtures:
 def finish(opened: list[Open]) -> Steps[list[Late]]:
     """Finish fixtures in reverse order, each whatever became of the others."""
     late: list[Late] = []
+    failed: Open | None = None
     while opened:
-        fixture, generator = opened.pop()
+        last = opened[-1]
         try:
-            if fixture.is_async_generator:
-                more = yield anext(generator, _END)
-            else:
-                more = next(generator, _END)
-            if more is not _END:
-                raise FixtureError("it yields more than once")
-        except BaseException as problem:  # also TimedOut: the others are still finished
-            late.append(Late(fixture, problem))
+            while opened:
+                last = opened[-1]
+                yield from _finish_last(opened)
+        except BaseException as problem:  # also TimedOut, wherever it came: the others are still finished
+            late.append(Late(last.fixture, problem))
+            # Tried twice: a timeout may have come before it began. One that is over has nothing left to do.
+            if failed is last and opened and opened[-1] is last:
+                opened.pop()
+            failed = last
     return late
+
+
+def _finish_last(opened: list[Open]) -> Steps[None]:
+    """Finish the last fixture, and only then take it off the pile."""
+    fixture, generator = opened[-1]
+    more = (yield anext(generator, _END)) if fixture.is_async_generator else next(generator, _END)
+    opened.pop()
+    if more is not _END:
+        raise FixtureError("it yields more than once")
 
 
 def close_process() -> None:
