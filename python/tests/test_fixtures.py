@@ -294,7 +294,7 @@ def test_a_timeout_at_any_moment_of_the_teardown_leaves_no_fixture_unfinished(ma
             outcome = pool.call("m.f")
         finally:
             sys.settrace(before)
-        assert sys.modules["m"].OPEN == set(), moment
+        assert set() == sys.modules["m"].OPEN, moment
         assert outcome.kind == ("error" if left < 0 else "passed"), moment
         return left < 0
 

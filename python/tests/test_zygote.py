@@ -47,6 +47,11 @@ def daemons():
     return pids
 
 @rfx.function
+def leaves_and_stays():
+    print(daemons()[0], flush=True)
+    time.sleep(600)
+
+@rfx.function
 def exits():
     os._exit(0)
 
@@ -275,13 +280,15 @@ def test_the_end_of_a_runner_is_told_before_what_it_left_is_swept_and_the_sweep_
 ) -> None:
     zygote = start(make_pool(m=MODULE))
     runner = zygote.fork()
-    held = runner.call("m.daemons")[1][0]
+    write(runner.peer, {"type": "call", "id": 1, "function": "m.leaves_and_stays", "version": None})
+    held = int(runner.output.readline())
     # What somebody traces cannot be taken in by its parent, as what hangs in the kernel cannot.
     libc = ctypes.CDLL(None)
     if libc.ptrace(_PTRACE_SEIZE, held, 0, 0) != 0:
         pytest.skip("processes cannot be traced here")
     try:
         begun = time.monotonic()
+        os.kill(runner.pid, signal.SIGKILL)
         told = zygote.said()
         assert (told["type"], told["runner"]) == ("exited", 1)
         assert time.monotonic() - begun < 0.9

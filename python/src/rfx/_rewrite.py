@@ -8,8 +8,8 @@
     @rfx0 = @rfx1 = None
 
 Each part is evaluated once, in its order, and only if Python would have. An `and` becomes one check after the other,
-so that the one that does not hold is compared. In a module the names are deleted in the end, whatever came of it; in the
-body of a class, where they would be members, an assertion stays as it is. Lines and columns stay as they are.
+so that the one that does not hold is compared. In a module the names are deleted in the end, whatever came of it; in
+the body of a class, where they would be members, an assertion stays as it is. Lines and columns stay as they are.
 """
 
 from __future__ import annotations
