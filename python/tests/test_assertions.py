@@ -281,3 +281,43 @@ def test_a_module_that_cannot_be_rewritten_is_taken_as_it_is(
     error = pool.call("m.f", x=1).error
     assert error is not None
     assert error.message == "assert x == 2"
+
+
+def test_an_assertion_in_a_class_adds_no_members() -> None:
+    names = run("""
+        import enum
+
+        class Colour(enum.Enum):
+            RED = 1
+            if RED:
+                assert RED == 1
+            assert [RED] and RED < 2
+
+            def is_red(self):
+                assert self.value == 1
+                return True
+
+        class Plain:
+            size = 3
+            assert size == 3
+
+        made = Colour.RED.is_red(), len(Colour), vars(Plain).keys()
+    """)
+    red, count, members = names["made"]
+    assert (red, count) == (True, 1)
+    assert not [name for name in members if name.startswith("@")]
+    assert said("def f(a):\n    class C:\n        def g(self): assert a == 2\n    C().g()\nf(3)").endswith("a is 3")
+
+
+def test_assertions_of_a_module_leave_no_names_behind() -> None:
+    names = run("""
+        total = 4
+        for n in range(2):
+            assert total + n > 3 and total
+        try:
+            assert total == 3
+        except AssertionError as problem:
+            text = str(problem)
+    """)
+    assert names["text"] == "assert total == 3: total is 4"
+    assert [name for name in names if name.startswith("@")] == ["@rfx"]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
 import pytest
 from conftest import MakePool, message
 
 import rfx
+from rfx import _fixtures
+from rfx._errors import TimedOut
 from rfx.testing import Pool
 
 SHARED = """
@@ -233,3 +240,65 @@ def test_broken_shared_fixtures_cost_those_that_name_one(make_pool: MakePool) ->
     assert errors[0] == "ModuleNotFoundError: No module named 'nothing_there'"
     assert errors[1].endswith("its fixture client is in _fixtures.py, which cannot be imported")
     assert pool.functions == ["m.b"]
+
+
+THREE = """
+import rfx
+OPEN = set()
+
+@rfx.fixture
+def a():
+    OPEN.add("a")
+    yield
+    OPEN.remove("a")
+
+@rfx.fixture
+async def b(a):
+    OPEN.add("b")
+    yield
+    OPEN.remove("b")
+
+@rfx.fixture
+def c(b):
+    OPEN.add("c")
+    yield
+    OPEN.remove("c")
+
+@rfx.function
+def f(c):
+    return len(OPEN)
+"""
+
+
+def test_a_timeout_at_any_moment_of_the_teardown_leaves_no_fixture_unfinished(make_pool: MakePool) -> None:
+    pool = Pool(make_pool(m=THREE))
+
+    def stopped_at(moment: int) -> bool:
+        """Whether there was such a moment."""
+        left = moment
+
+        def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+            nonlocal left
+            code = frame.f_code
+            if code.co_filename != _fixtures.__file__ or "finish" not in code.co_name:
+                return None
+            if event in ("call", "line"):
+                left -= 1
+                if left == -1:
+                    raise TimedOut("stopped")
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            outcome = pool.call("m.f")
+        finally:
+            sys.settrace(before)
+        assert set() == sys.modules["m"].OPEN, moment
+        assert outcome.kind == ("error" if left < 0 else "passed"), moment
+        return left < 0
+
+    moments = 0
+    while stopped_at(moments):
+        moments += 1
+    assert moments > 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import SOURCE, MakePool, StartWorker, Worker
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE)}
 
 MODULE = '''
 import asyncio, os, subprocess, sys, threading, time
@@ -332,3 +335,28 @@ def test_started_by_hand_it_says_who_starts_it(tmp_path: Path) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env)
     assert done.returncode == 1
     assert done.stderr == "rfx.runner: stdin is not a socket; this program is started by rfx-worker\n"
+
+
+@pytest.mark.parametrize("limit", [100, 800, 4096])
+def test_a_low_limit_of_open_files_is_enough(make_pool: MakePool, limit: int) -> None:
+    ours, theirs = socket.socketpair()
+    own = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))"
+    main = "import runpy; runpy.run_module('rfx.runner', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", f"{own}; {main}", "--pool", str(make_pool(m="import rfx")), "--runner"]
+    with ours, theirs, subprocess.Popen(command, stdin=theirs.fileno(), env=ENVIRONMENT) as process:
+        ours.settimeout(20)
+        assert len(ours.recv(8)) == 8
+        assert b'"type":"hello"' in ours.recv(100)
+        ours.shutdown(socket.SHUT_RDWR)
+        assert process.wait(20) == 0
+
+
+def test_no_room_for_the_socket_is_said_as_such() -> None:
+    ours, theirs = socket.socketpair()
+    lower = "from rfx import runner; import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))"
+    command = [sys.executable, "-c", f"{lower}; runner._take_socket()"]
+    with ours, theirs:
+        done = subprocess.run(command, stdin=theirs.fileno(), capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert "the socket cannot be moved to file descriptor" in done.stderr
+    assert "ulimit -n" in done.stderr

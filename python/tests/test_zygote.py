@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -45,9 +47,44 @@ def daemons():
     return pids
 
 @rfx.function
+def leaves_and_stays():
+    print(daemons()[0], flush=True)
+    time.sleep(600)
+
+@rfx.function
 def exits():
     os._exit(0)
+
+@rfx.function
+async def leaves_a_task_that_exits():
+    import asyncio
+
+    async def leave():
+        sys.exit(4)
+
+    asyncio.get_running_loop().call_later(0.01, lambda: asyncio.ensure_future(leave()))
+
+class Broken:
+    def __init__(self, problem):
+        self.problem = problem
+
+    def write(self, text):
+        return len(text)
+
+    def flush(self):
+        raise self.problem
+
+@rfx.function
+def breaks_its_streams():
+    sys.stdout = Broken(RuntimeError("broken"))
+
+@rfx.function
+def leaves_by_its_streams():
+    sys.stdout = Broken(SystemExit(5))
 """
+
+
+_PTRACE_SEIZE = 0x4206
 
 
 class Runner:
@@ -91,6 +128,13 @@ class Zygote:
 
     def fork(self, *, shared: bool = False) -> Runner:
         """Have a runner forked."""
+        runner, told = self.ask(shared=shared)
+        assert (told["type"], told["runner"]) == ("forked", self._started)
+        runner.pid = told["pid"]
+        return runner
+
+    def ask(self, *, shared: bool = False) -> tuple[Runner, dict[str, Any]]:
+        """Ask for a runner; also what the zygote says to that."""
         self._started += 1
         ours, theirs = socket.socketpair()
         ours.settimeout(20)
@@ -102,10 +146,7 @@ class Zygote:
         theirs.close()
         os.close(writer)
         runner = Runner(self._started, self._cleanup.enter_context(ours), output)
-        forked = self.said()
-        assert (forked["type"], forked["runner"]) == ("forked", self._started)
-        runner.pid = forked["pid"]
-        return runner
+        return runner, self.said()
 
 
 def write(peer: socket.socket, header: dict[str, Any]) -> None:
@@ -187,6 +228,75 @@ def test_those_of_a_runner_that_hides_its_end_are_swept_when_asked(
     assert zygote.fork().call("m.pids")[0]["kind"] == "passed"
 
 
+@pytest.mark.parametrize(
+    ("function", "shared", "ends", "says"),
+    [
+        ("m.leaves_a_task_that_exits", True, True, b"SystemExit: 4"),
+        ("m.leaves_by_its_streams", False, True, b"SystemExit: 5"),
+        ("m.breaks_its_streams", False, False, b""),
+    ],
+)
+def test_a_runner_that_breaks_ends_no_other(
+    make_pool: MakePool, start: Callable[[Path], Zygote], function: str, shared: bool, ends: bool, says: bytes
+) -> None:
+    zygote = start(make_pool(m=MODULE))
+    others = [zygote.fork(), zygote.fork(shared=True)]
+    runner = zygote.fork(shared=shared)
+    write(runner.peer, {"type": "call", "id": 1, "function": function, "version": None})
+    if ends:
+        told = zygote.said()
+        assert (told["type"], told["runner"], told["code"]) == ("exited", 3, 1)
+        assert says in runner.output.read()
+    else:
+        assert read(runner.frames)[0]["kind"] == "passed"
+    assert [other.call("m.pids")[0]["kind"] for other in others] == ["passed"] * 2
+
+
+def test_a_runner_that_cannot_begin_ends_no_other(make_pool: MakePool, start: Callable[[Path], Zygote]) -> None:
+    zygote = start(make_pool(m=MODULE))
+    other = zygote.fork()
+    # No descriptor is left for its socket.
+    resource.prlimit(zygote.process.pid, resource.RLIMIT_NOFILE, (20, 20))
+    runner = zygote.fork()
+    assert zygote.said() == {"type": "exited", "runner": 2, "pid": runner.pid, "code": 1, "signal": None}
+    assert b"OSError" in runner.output.read()
+    assert other.call("m.pids")[0]["kind"] == "passed"
+
+
+def test_a_fork_that_fails_is_refused(make_pool: MakePool, start: Callable[[Path], Zygote]) -> None:
+    # Processes of the superuser are not counted, and those of an ordinary user would be all on the machine.
+    limit = "import os\ndef refuse(): raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+    zygote = start(make_pool(m=MODULE, other=limit + "fork, os.fork = os.fork, refuse"))
+    runner, told = zygote.ask()
+    error = "cannot fork: Resource temporarily unavailable"
+    assert told == {"type": "refused", "runner": 1, "error": error}
+    assert runner.peer.recv(1) == b""  # nobody holds its ends any more
+    assert runner.output.read() == b""
+    assert zygote.process.poll() is None
+
+
+def test_the_end_of_a_runner_is_told_before_what_it_left_is_swept_and_the_sweep_has_an_end(
+    make_pool: MakePool, start: Callable[[Path], Zygote]
+) -> None:
+    zygote = start(make_pool(m=MODULE))
+    runner = zygote.fork()
+    write(runner.peer, {"type": "call", "id": 1, "function": "m.leaves_and_stays", "version": None})
+    held = int(runner.output.readline())
+    # What somebody traces cannot be taken in by its parent, as what hangs in the kernel cannot.
+    libc = ctypes.CDLL(None)
+    if libc.ptrace(_PTRACE_SEIZE, held, 0, 0) != 0:
+        pytest.skip("processes cannot be traced here")
+    try:
+        begun = time.monotonic()
+        os.kill(runner.pid, signal.SIGKILL)
+        told = zygote.said()
+        assert (told["type"], told["runner"]) == ("exited", 1)
+        assert time.monotonic() - begun < 0.9
+        assert zygote.fork().call("m.pids")[0]["kind"] == "passed"
+    finally:
+        os.waitpid(held, 0)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_all_end_with_the_worker(make_pool: MakePool, start: Callable[[Path], Zygote], shared: bool) -> None:
     zygote = start(make_pool(m=MODULE))
@@ -211,6 +321,7 @@ def test_all_end_with_a_zygote_that_is_killed(make_pool: MakePool, start: Callab
             "poller",
         ),
         ("import socket\nheld = socket.socket()", "opened 1 sockets"),
+        ("import subprocess\nheld = subprocess.Popen(['sleep', '600'])", "1 are left"),
     ],
 )
 def test_a_pool_that_must_not_be_forked_says_why(
@@ -220,5 +331,7 @@ def test_a_pool_that_must_not_be_forked_says_why(
     assert zygote.hello["forks"] is False
     assert reason in zygote.hello["reason"]
     # It is a runner itself.
-    write(zygote.control, {"type": "call", "id": 1, "function": "m.pids", "version": None})
-    assert zygote.said()["kind"] == "passed"
+    for _ in range(2):
+        write(zygote.control, {"type": "call", "id": 1, "function": "m.pids", "version": None})
+        end = zygote.said()
+        assert (end["kind"], end["left"], end["retire"]) == ("passed", False, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rfx._context import Context, current
 from rfx._drive import Steps, drive, drive_async
 from rfx._errors import InputError, TimedOut
-from rfx._fixtures import PROCESS, Fixtures, Process
+from rfx._fixtures import PROCESS, Fixtures, Late, Process
 from rfx._function import Function
 from rfx._outcome import Outcome, of_body, of_exception, refused, with_late
 from rfx._output import encode
@@ -62,7 +62,12 @@ def _executed(function: Function, arguments: dict[str, object], ctx: Context, pr
         output = encode((yield from _called(function, arguments, ctx, fixtures)))
     except BaseException as raised:  # SystemExit and TimedOut are ways to end, too
         problem = raised
-    late = yield from fixtures.finish()
+    late: list[Late] = []
+    try:
+        late = yield from fixtures.finish()
+    except BaseException as raised:  # a timeout that came just before; it comes once
+        problem = raised if problem is None else problem
+        late = yield from fixtures.finish()
     outcome = of_body(output, ctx) if problem is None else of_exception(problem, ctx)
     return with_late(outcome, late) if late else outcome
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -141,18 +140,29 @@ class Fixtures:
 def finish(opened: list[Open]) -> Steps[list[Late]]:
     """Finish fixtures in reverse order, each whatever became of the others."""
     late: list[Late] = []
+    failed: Open | None = None
     while opened:
-        fixture, generator = opened.pop()
+        last = opened[-1]
         try:
-            if fixture.is_async_generator:
-                more = yield anext(generator, _END)
-            else:
-                more = next(generator, _END)
-            if more is not _END:
-                raise FixtureError("it yields more than once")
-        except BaseException as problem:  # also TimedOut: the others are still finished
-            late.append(Late(fixture, problem))
+            while opened:
+                last = opened[-1]
+                yield from _finish_last(opened)
+        except BaseException as problem:  # also TimedOut, wherever it came: the others are still finished
+            late.append(Late(last.fixture, problem))
+            # Tried twice: a timeout may have come before it began. One that is over has nothing left to do.
+            if failed is last and opened and opened[-1] is last:
+                opened.pop()
+            failed = last
     return late
+
+
+def _finish_last(opened: list[Open]) -> Steps[None]:
+    """Finish the last fixture, and only then take it off the pile."""
+    fixture, generator = opened[-1]
+    more = (yield anext(generator, _END)) if fixture.is_async_generator else next(generator, _END)
+    opened.pop()
+    if more is not _END:
+        raise FixtureError("it yields more than once")
 
 
 def close_process() -> None:
@@ -166,8 +176,13 @@ async def close_process_async() -> None:
     _tell(await drive_async(PROCESS.close()))
 
 
+def keep_children() -> None:
+    """Keep the child processes that importing the pool has started: no call has left them behind."""
+    PROCESS.children |= _children()
+
+
 def kept_children() -> set[int]:
-    """The child processes that fixtures of this process keep."""
+    """The child processes that belong to the process: to its fixtures, or to the modules of its pool."""
     return PROCESS.children
 
 
@@ -200,8 +215,7 @@ def _bound(fixture: Fixture, value: object) -> object:
 
 def _children() -> set[int]:
     """The child processes of this one, where the system tells them."""
-    own = os.getpid()
-    return {process.pid for process in _linux.processes() if process.parent == own}
+    return {process.pid for process in _linux.children()}
 
 
 def _tell(late: list[Late]) -> None:

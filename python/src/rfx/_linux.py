@@ -73,6 +73,12 @@ def processes() -> Iterator[Process]:
             yield Process(int(name), int(fields[1]), int(fields[2]), fields[0] == b"Z")
 
 
+def children() -> list[Process]:
+    """The child processes of this one, running or ended, where the system tells them."""
+    own = os.getpid()
+    return [process for process in processes() if process.parent == own]
+
+
 def thread_count() -> int:
     """Count the threads of this process, those of C libraries too; 1 where that cannot be told."""
     try:

@@ -8,7 +8,8 @@
     @rfx0 = @rfx1 = None
 
 Each part is evaluated once, in its order, and only if Python would have. An `and` becomes one check after the other,
-so that the one that does not hold is compared. Lines and columns stay as they are.
+so that the one that does not hold is compared. In a module the names are deleted in the end, whatever came of it; in
+the body of a class, where they would be members, an assertion stays as it is. Lines and columns stay as they are.
 """
 
 from __future__ import annotations
@@ -55,15 +56,41 @@ class _Rewriter(ast.NodeTransformer):
     def __init__(self, source: str) -> None:
         self.found = False
         self._lines = source.encode().split(b"\n")
+        self._scope: type[ast.AST] = ast.Module
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._within(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._within(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._within(node)
+
+    def _within(self, node: ast.AST) -> ast.AST:
+        around, self._scope = self._scope, type(node)
+        made = self.generic_visit(node)
+        self._scope = around
+        return made
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt | list[ast.stmt]:
-        if isinstance(node.test, _LEFT_ALONE):
+        # The names in a class are its members: those of an Enum, for one.
+        if isinstance(node.test, _LEFT_ALONE) or self._scope is ast.ClassDef:
             return node
         self.found = True
         test = node.test
         parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
-        made = [statement for part in parts for statement in _Check(self._lines).statements(part, node)]
+        made = [statement for part in parts for statement in self._statements(part, node)]
         return [ast.fix_missing_locations(ast.copy_location(statement, node)) for statement in made]
+
+    def _statements(self, part: ast.expr, node: ast.Assert) -> list[ast.stmt]:
+        check = _Check(self._lines)
+        made = check.statements(part, node)
+        if self._scope is not ast.Module or len(made) == 1:
+            return made
+        # What a module defines is seen by others, also when somebody catches what it raises.
+        first, *others, _ = made
+        return [first, ast.Try(others, [], [], [check.forgotten()])]
 
 
 class _Check:
@@ -86,6 +113,10 @@ class _Check:
             return [check]
         # Set before, for parts that are not reached; and after, so that no value is held back.
         return [self._set_all(_runtime("UNSEEN")), check, self._set_all(ast.Constant(None))]
+
+    def forgotten(self) -> ast.stmt:
+        """Take the names away."""
+        return ast.Delete([ast.Name(_name(number), ast.Del()) for number in range(len(self._texts))])
 
     def _set_all(self, value: ast.expr) -> ast.stmt:
         return ast.Assign([ast.Name(_name(number), ast.Store()) for number in range(len(self._texts))], value)

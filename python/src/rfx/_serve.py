@@ -187,7 +187,7 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - a context manager takes as long as the flush
             stream.flush()
-        except (OSError, ValueError, AttributeError):
+        except Exception:
             pass
 
 

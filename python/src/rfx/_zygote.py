@@ -14,12 +14,14 @@ import fcntl
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -27,11 +29,21 @@ from rfx import _linux
 from rfx._frames import LENGTHS, FrameError
 from rfx._output import dump
 
-FIRST_OWN_FD: Final = 800
+
+def _first_own_fd(limit: int) -> int:
+    """Choose where our own descriptors begin, under a limit of open files."""
+    return 800 if limit == resource.RLIM_INFINITY else min(800, limit // 2)
+
+
+FIRST_OWN_FD: Final = _first_own_fd(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """High, so that functions which close what may be open up to a few hundred leave it alone; below the usual 1,024."""
 
-_SWEEPS: Final = 200
-"""Rounds of killing what a runner left behind. What is killed may just have forked."""
+_SWEEP: Final = 1.0
+"""Seconds of killing what a runner left behind: what is killed may just have forked, and what hangs in the kernel does
+not end before that lets go of it. Meanwhile nobody is forked."""
+
+_ROUND: Final = 0.05
+"""Seconds of waiting for what was killed, before those that it forked are killed, too."""
 
 
 def unsafe() -> str | None:
@@ -45,6 +57,9 @@ def unsafe() -> str | None:
             return f"a library that it imports runs {left - 1} threads of its own, which a forked process would lack"
     if sockets := [fd for fd in _linux.open_sockets() if fd < FIRST_OWN_FD]:
         return f"importing it opened {len(sockets)} sockets, which all runners would share"
+    if _linux.has_children():
+        count = max(1, len(_linux.children()))
+        return f"importing it started processes, of which {count} are left, and what a zygote inherits it ends"
     return None
 
 
@@ -87,15 +102,23 @@ class Zygote:
             self._fork(header, fds)
         elif header.get("type") == "sweep":
             self._sweep()
+            self._reap()  # the sweep took the wake-ups
         else:
             raise FrameError(f"a frame of type {header.get('type')!r} is not known; the worker may be newer")
         return True
 
     def _fork(self, header: dict[str, Any], fds: list[int]) -> None:
         zygote = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as problem:  # no room for one more: those that are there go on
+            for fd in fds:
+                os.close(fd)
+            error = f"cannot fork: {problem.strerror or problem}"
+            self._say({"type": "refused", "runner": header["runner"], "error": error})
+            return
         if pid == 0:
-            self._become_runner(zygote, header, fds)
+            self._be_runner(zygote, header, fds)
         for fd in fds:
             os.close(fd)
         with contextlib.suppress(OSError):  # the child does the same: whoever is first
@@ -103,7 +126,20 @@ class Zygote:
         self._runners[pid] = header["runner"]
         self._say({"type": "forked", "runner": header["runner"], "pid": pid})
 
+    def _be_runner(self, zygote: int, header: dict[str, Any], fds: list[int]) -> NoReturn:
+        """Be a runner and nothing else: what leaves this must not reach `run`, which would end the other runners."""
+        try:
+            self._become_runner(zygote, header, fds)
+        except BaseException:
+            os.write(2, traceback.format_exc().encode(errors="backslashreplace"))
+        finally:
+            os._exit(1)
+
     def _become_runner(self, zygote: int, header: dict[str, Any], fds: list[int]) -> NoReturn:
+        output = fds[1]
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
         os.setpgid(0, 0)
         _linux.end_with_parent(zygote)
         _linux.adopt_orphans()
@@ -112,12 +148,8 @@ class Zygote:
         self._control.close()
         os.close(self._wake)
         os.close(self._woken)
-        output = fds[1]
         peer = fcntl.fcntl(fds[0], fcntl.F_DUPFD_CLOEXEC, FIRST_OWN_FD)
         os.close(fds[0])
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
         _reseed()
         self._serve(socket.socket(fileno=peer), header["shared"])
 
@@ -134,40 +166,39 @@ class Zygote:
             runner = self._runners.pop(pid, None)
             if runner is not None:
                 _kill_group(pid)  # while the id is still taken
+                by_signal = ended.si_code != os.CLD_EXITED
+                code, by = (None, ended.si_status) if by_signal else (ended.si_status, None)
+                # Also while it is taken: the worker must not signal another process that is given the same one.
+                self._say({"type": "exited", "runner": runner, "pid": pid, "code": code, "signal": by})
             os.waitpid(pid, 0)
-            if runner is None:
-                continue
-            by_signal = ended.si_code != os.CLD_EXITED
-            code, by = (None, ended.si_status) if by_signal else (ended.si_status, None)
-            if code != 0:
+            if runner is not None and code != 0:
                 self._sweep()
-            self._say({"type": "exited", "runner": runner, "pid": pid, "code": code, "signal": by})
 
     def _sweep(self) -> None:
-        """Kill every child that is no runner: we inherited it from one that ended."""
-        own, ours = os.getpid(), os.getpgrp()
-        for _ in range(_SWEEPS):
-            left = [p for p in _linux.processes() if p.parent == own and p.pid not in self._runners]
-            if not left:
-                return
+        """Kill every child that is no runner: we inherited it from one that ended.
+
+        What does not end in time is taken in by `_reap` when it does. Takes wake-ups: reap afterwards.
+        """
+        ours = os.getpgrp()
+        deadline = time.monotonic() + _SWEEP
+        while left := [process for process in _linux.children() if process.pid not in self._runners]:
             for process in left:
                 if process.group not in (ours, *self._runners):
                     _kill_group(process.group)
                 with contextlib.suppress(OSError):
                     os.kill(process.pid, signal.SIGKILL)
-            for process in left:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(process.pid, 0)
+            ended = [_has_ended(process.pid) for process in left]
+            if time.monotonic() > deadline:
+                return
+            if not all(ended) and select.select([self._wake], [], [], _ROUND)[0]:
+                os.read(self._wake, 4096)
 
     def _end_all(self) -> None:
-        signal.set_wakeup_fd(-1)
         for pid in self._runners:
             _kill_group(pid)
-        for pid in list(self._runners):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
         self._runners.clear()
         self._sweep()
+        signal.set_wakeup_fd(-1)
 
     def _receive(self) -> tuple[dict[str, Any], list[int]] | None:
         """Read one frame with the descriptors that came with it; None when the worker is gone."""
@@ -208,6 +239,14 @@ def _noted(_signal: int, _frame: object) -> None:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(OSError):
         os.killpg(group, signal.SIGKILL)
+
+
+def _has_ended(child: int) -> bool:
+    """Take a child in, if it has ended."""
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] == child
+    except ChildProcessError:
+        return True
 
 
 def _fork_once() -> None:

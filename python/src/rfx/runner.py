@@ -13,12 +13,15 @@ import fcntl
 import os
 import signal
 import socket
+import stat
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from rfx import _linux
 from rfx._errors import PoolError
+from rfx._fixtures import keep_children
 from rfx._frames import Connection, FrameError, PeerGone
 from rfx._pool import Entry, Pool, load
 from rfx._serve import Serial, flush
@@ -66,6 +69,7 @@ def main() -> NoReturn:
         _exit(0)
     if reason is not None:
         _linux.adopt_orphans()
+        keep_children()
         _serve(pool, connection, shared=mode == "--shared")
     if any(entry.function.is_async for entry in pool.entries):
         import asyncio  # noqa: F401 - so that runners need not
@@ -93,12 +97,17 @@ def _serve(pool: Pool, connection: Connection, shared: bool) -> NoReturn:
     except FrameError as problem:
         print(f"rfx.runner: {problem}", file=sys.stderr)
         status = 1
+    except BaseException:  # a task that called sys.exit, or streams that are broken
+        os.write(2, traceback.format_exc().encode(errors="backslashreplace"))
+        status = 1
     _exit(status)
 
 
 def _exit(status: int) -> NoReturn:
-    flush()
-    os._exit(status)  # not sys.exit: threads that a function left behind must not hold the process
+    try:
+        flush()
+    finally:
+        os._exit(status)  # not sys.exit: threads that a function left behind must not hold the process
 
 
 def _why_not_fork() -> str | None:
@@ -109,15 +118,25 @@ def _why_not_fork() -> str | None:
 
 def _take_socket() -> socket.socket:
     """Move the socket out of the way of functions: off fd 0, and closed in what they start."""
+    if not _is_socket(0):
+        sys.exit("rfx.runner: stdin is not a socket; this program is started by rfx-worker")
     try:
         own = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, FIRST_OWN_FD)
-        peer = socket.socket(fileno=own)
-    except OSError:
-        sys.exit("rfx.runner: stdin is not a socket; this program is started by rfx-worker")
+    except OSError as problem:
+        text = f"the socket cannot be moved to file descriptor {FIRST_OWN_FD} or above: {problem.strerror}"
+        sys.exit(f"rfx.runner: {text}; raise the limit of open files (ulimit -n)")
+    peer = socket.socket(fileno=own)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     return peer
+
+
+def _is_socket(fd: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:  # it is closed
+        return False
 
 
 def _prepare_process(directory: Path) -> None:

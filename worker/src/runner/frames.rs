@@ -67,12 +67,17 @@ pub enum Said {
         /// Which.
         ids: Vec<u64>,
     },
-    /// A zygote has forked a runner.
+    /// A zygote has forked a runner, or refused to.
+    #[serde(alias = "refused")]
     Forked {
         /// Which, as the worker numbers them.
         runner: u64,
-        /// Its process.
-        pid: i32,
+        /// Its process, if there is one.
+        #[serde(default)]
+        pid: Option<i32>,
+        /// Why there is none.
+        #[serde(default)]
+        error: Option<String>,
     },
     /// A runner that a zygote forked has ended.
     Exited {

@@ -136,6 +136,11 @@ impl Process {
         }
     }
 
+    /// Where its end will be told.
+    pub fn exit(&self) -> watch::Receiver<Option<Exit>> {
+        self.exit.clone()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> Exit {
         match self.exit.wait_for(Option::is_some).await {

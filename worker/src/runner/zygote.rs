@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::frames::{Reader, Said, put};
-use super::line::Line;
+use super::line::{Line, Output};
 use super::process::{Exit, Process, Started};
 
 /// How long a zygote may take to end its runners.
@@ -27,7 +27,20 @@ pub struct Zygote {
     to: OwnedWriteHalf,
     writing: tokio::sync::Mutex<u64>,
     runners: Arc<Mutex<Runners>>,
+    /// Before the process, which ends as it is dropped.
+    closing: Closing,
     process: Process,
+}
+
+/// Dropped when the zygote is to end.
+struct Closing(Arc<Mutex<Runners>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Ok(mut runners) = self.0.lock() {
+            runners.closing = true;
+        }
+    }
 }
 
 /// What the zygote will still tell of.
@@ -35,8 +48,10 @@ pub struct Zygote {
 struct Runners {
     /// Whether nothing is told any more.
     over: bool,
-    forking: HashMap<u64, oneshot::Sender<Pid>>,
+    forking: HashMap<u64, oneshot::Sender<Result<Pid, String>>>,
     living: HashMap<u64, Living>,
+    /// Whether it has been told to end.
+    closing: bool,
 }
 
 /// A runner whose end will be told.
@@ -48,16 +63,26 @@ struct Living {
 impl Zygote {
     /// Takes over a process that has said that it forks.
     pub fn new(started: Started) -> Self {
-        let Started { process, line, .. } = started;
+        Self::over(started.line, started.process)
+    }
+
+    fn over(line: Line, process: Process) -> Self {
         let runners = Arc::new(Mutex::new(Runners::default()));
-        // Ends when the zygote closes its socket.
-        tokio::spawn(listen(line.from, Arc::clone(&runners)));
-        Self { to: line.to, writing: tokio::sync::Mutex::new(0), runners, process }
+        // Ends when the zygote closes its socket, or ends: somebody may have inherited its end.
+        tokio::spawn(listen(line.from, line.output, process.exit(), Arc::clone(&runners)));
+        Self {
+            to: line.to,
+            writing: tokio::sync::Mutex::new(0),
+            closing: Closing(Arc::clone(&runners)),
+            runners,
+            process,
+        }
     }
 
     /// Lets it end, with what its runners have left.
     pub async fn close(self) {
-        let Self { mut to, mut process, .. } = self;
+        let Self { mut to, mut process, closing, .. } = self;
+        drop(closing);
         if let Err(error) = tokio::io::AsyncWriteExt::shutdown(&mut to).await {
             tracing::trace!(%error, "it has closed its end already");
         }
@@ -93,7 +118,7 @@ impl Zygote {
         self.send(&frame, &[other.socket.as_fd(), other.output.as_fd()]).await?;
         drop(number);
         let gone = |_| std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the zygote has ended");
-        let pid = pid.await.map_err(gone)?;
+        let pid = pid.await.map_err(gone)?.map_err(std::io::Error::other)?;
         Ok((Process::new(pid, exit, None), line))
     }
 
@@ -131,23 +156,55 @@ impl Zygote {
     }
 }
 
-async fn listen(mut from: Reader<OwnedReadHalf>, runners: Arc<Mutex<Runners>>) {
-    while let Ok(Some((said, _))) = from.next().await {
-        let mut runners = runners.lock().expect("no panic holds it");
+async fn listen(
+    mut from: Reader<OwnedReadHalf>,
+    mut output: Output,
+    mut exit: watch::Receiver<Option<Exit>>,
+    runners: Arc<Mutex<Runners>>,
+) {
+    loop {
+        let said = tokio::select! {
+            biased;
+            said = from.next() => said,
+            _ = exit.wait_for(Option::is_some) => break,
+            () = output.printed() => continue,
+        };
+        let Ok(Some((said, _))) = said else { break };
+        runners.lock().expect("no panic holds it").hear(said);
+    }
+    let closing = runners.lock().expect("no panic holds it").over();
+    // The socket is closed a moment before the process has ended.
+    let exit = match timeout(END, exit.wait_for(Option::is_some)).await {
+        Ok(Ok(exit)) => exit.clone(),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    if !closing {
+        let exit = exit.map_or_else(|| "closed its socket".to_owned(), |exit| exit.to_string());
+        tracing::warn!(printed = output.take().trim_end(), "a zygote {exit}");
+    }
+}
+
+impl Runners {
+    fn hear(&mut self, said: Said) {
         match said {
-            Said::Forked { runner, pid } => {
-                let waiting = runners.forking.remove(&runner);
-                if let Some(living) = runners.living.get_mut(&runner) {
-                    living.pid = Pid::from_raw(pid);
+            Said::Forked { runner, pid, error } => {
+                let pid = pid.and_then(Pid::from_raw);
+                match (pid, self.living.get_mut(&runner)) {
+                    (Some(_), Some(living)) => living.pid = pid,
+                    (Some(_), None) => {}
+                    // It has no end that could be told.
+                    (None, _) => drop(self.living.remove(&runner)),
                 }
-                if let (Some(waiting), Some(pid)) = (waiting, Pid::from_raw(pid))
-                    && waiting.send(pid).is_err()
+                let forked =
+                    pid.ok_or_else(|| error.unwrap_or_else(|| "the zygote says no process".to_owned()));
+                if let Some(waiting) = self.forking.remove(&runner)
+                    && waiting.send(forked).is_err()
                 {
                     tracing::debug!("nobody waits for a runner any more; it ends with its socket");
                 }
             }
             Said::Exited { runner, code, signal } => {
-                if let Some(living) = runners.living.remove(&runner) {
+                if let Some(living) = self.living.remove(&runner) {
                     let exit = code.map(Exit::Code).or(signal.map(Exit::Signal));
                     living
                         .tell
@@ -157,14 +214,69 @@ async fn listen(mut from: Reader<OwnedReadHalf>, runners: Arc<Mutex<Runners>>) {
             _ => tracing::debug!("the zygote said something out of turn"),
         }
     }
-    // Its runners end with it where the kernel sees to that; elsewhere this does.
-    let mut runners = runners.lock().expect("no panic holds it");
-    runners.over = true;
-    runners.forking.clear();
-    for (_, living) in runners.living.drain() {
-        if let Some(Err(error)) = living.pid.map(|pid| kill_process_group(pid, Signal::KILL)) {
-            tracing::trace!(%error, "it has ended with its zygote");
+
+    /// Nothing is told any more; gives whether that was to be.
+    fn over(&mut self) -> bool {
+        self.over = true;
+        self.forking.clear();
+        // Its runners end with it where the kernel sees to that; elsewhere this does.
+        for (_, living) in self.living.drain() {
+            if let Some(Err(error)) = living.pid.map(|pid| kill_process_group(pid, Signal::KILL)) {
+                tracing::trace!(%error, "it has ended with its zygote");
+            }
+            living.tell.send_replace(Some(Exit::Orphaned));
         }
-        living.tell.send_replace(Some(Exit::Orphaned));
+        self.closing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    /// A zygote that is played over its socket, and what tells its end.
+    fn played() -> (Zygote, tokio::net::UnixStream, watch::Sender<Option<Exit>>) {
+        let (line, other) = Line::pair().expect("a line");
+        let theirs = std::os::unix::net::UnixStream::from(other.socket);
+        theirs.set_nonblocking(true).expect("a socket");
+        let theirs = tokio::net::UnixStream::from_std(theirs).expect("a socket");
+        let (tell, exit) = watch::channel(None);
+        // No process has this id, so none is signalled.
+        let process = Process::new(Pid::from_raw(i32::MAX).expect("not 0"), exit, None);
+        (Zygote::over(line, process), theirs, tell)
+    }
+
+    #[tokio::test]
+    async fn a_fork_that_is_refused_is_an_error_and_the_next_one_is_not() {
+        let (zygote, mut theirs, _tell) = played();
+        let said = async {
+            let mut frames = Vec::new();
+            put(&mut frames, &json!({"type": "refused", "runner": 1, "error": "cannot fork: no room"}), b"");
+            put(&mut frames, &json!({"type": "forked", "runner": 2, "pid": i32::MAX}), b"");
+            put(&mut frames, &json!({"type": "exited", "runner": 2, "pid": i32::MAX, "code": 0}), b"");
+            // Once it has been asked twice.
+            while theirs.readable().await.is_ok() && zygote.lock().forking.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            theirs.write_all(&frames).await.expect("sent");
+        };
+        let (first, second, ()) = tokio::join!(zygote.fork(false), zygote.fork(false), said);
+        assert_eq!(first.err().expect("refused").to_string(), "cannot fork: no room");
+        assert_eq!(second.expect("forked").0.ended().await, Exit::Code(0));
+        assert!(zygote.is_up());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_its_process_is_enough_though_somebody_holds_its_socket() {
+        let (zygote, theirs, tell) = played();
+        let ended = async {
+            theirs.readable().await.expect("asked");
+            tell.send_replace(Some(Exit::Code(1)));
+        };
+        let (forked, ()) = tokio::join!(zygote.fork(false), ended);
+        assert_eq!(forked.err().expect("it has ended").to_string(), "the zygote has ended");
+        assert!(!zygote.is_up());
+        drop(theirs);
     }
 }
