@@ -187,7 +187,7 @@ impl Crew {
             queue.idle -= 1;
         }
         // One was told; what it left is for the next.
-        if !queue.waiting.is_empty() {
+        if !taken.is_empty() && !queue.waiting.is_empty() {
             self.arrived.notify_one();
         }
         drop(queue);
@@ -209,6 +209,11 @@ impl Crew {
                 if mean.is_zero() || mean > SHORT { 1 } else { share.clamp(1, AHEAD) }
             }
         }
+    }
+
+    /// Whether a runner that has `busy` calls may take another one.
+    pub fn has_room(&self, busy: usize) -> bool {
+        self.room(&self.lock(), busy) > 0
     }
 
     /// Takes note of how long a call took.

@@ -5,6 +5,7 @@ mod crew;
 mod ending;
 pub mod frames;
 pub mod hello;
+mod leave;
 mod line;
 mod memory;
 mod process;

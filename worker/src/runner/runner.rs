@@ -13,10 +13,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rfx_schemas::rules::Isolation;
 use rfx_schemas::stamp::Stamp;
-use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::crew::{Crew, Request};
 use super::ending::{self, Stopped};
@@ -35,8 +33,6 @@ pub(super) const STUCK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a shared process that moves may take to say so.
 pub(super) const PULSE: Duration = Duration::from_secs(1);
-/// How long a process that is not used any more may take for what its fixtures tear down.
-const LEAVE: Duration = Duration::from_secs(10);
 
 /// A runner with the calls that it has.
 pub struct Runner {
@@ -54,11 +50,11 @@ pub struct Runner {
     /// The most memory that it had after its first call, in KiB.
     base: u64,
     /// Whether it takes calls.
-    fit: bool,
+    pub(super) fit: bool,
     /// Whether a shared process is alive, as far as it was asked.
     pub(super) pulse: Pulse,
     /// Whether the crew counts it as one with a call.
-    busy: bool,
+    pub(super) busy: bool,
 }
 
 /// A call that a runner has.
@@ -187,7 +183,8 @@ impl Runner {
     }
 
     async fn next(&mut self) -> Event {
-        let (hungry, idle) = (self.fit && (self.is_shared() || self.calls.is_empty()), self.calls.is_empty());
+        let idle = self.calls.is_empty();
+        let hungry = self.fit && self.crew.has_room(self.calls.len());
         let wake = self.wake();
         let front = self.calls.front().filter(|call| call.stopped.is_none() && !self.is_shared());
         let cancelled = async {
@@ -328,56 +325,6 @@ impl Runner {
             self.wane();
         } else {
             self.rests();
-        }
-    }
-
-    /// Takes note that it may have no call any more.
-    fn rests(&mut self) {
-        if self.calls.is_empty() && self.fit && self.busy {
-            self.busy = false;
-            if self.crew.idles() {
-                self.wane();
-            }
-        }
-    }
-
-    /// Takes no more calls. Those that the process has it may have begun, so only it can give them back.
-    fn wane(&mut self) {
-        if std::mem::replace(&mut self.fit, false) {
-            self.crew.leaves(!self.busy);
-        }
-        if !self.calls.is_empty() && !self.is_shared() && !self.crew.limits.own {
-            self.write(&json!({"type": "recall"}), b"");
-            self.process.signal(Signal::USR1);
-        }
-    }
-
-    /// Takes no more calls, since the process begins none: those that it has are given back.
-    pub(super) fn leave(&mut self) {
-        if std::mem::replace(&mut self.fit, false) {
-            self.crew.leaves(!self.busy);
-        }
-        if !self.is_shared() {
-            let back: Vec<_> = self.calls.drain(..).map(|call| call.request).collect();
-            self.crew.submit_again(back.into_iter());
-        }
-    }
-
-    /// Closes the socket, so that the process tears down what its fixtures made, and ends.
-    async fn retire(mut self) {
-        if let Err(error) = self.line.to.shutdown().await {
-            tracing::trace!(%error, "it has closed its end already");
-        }
-        let ending = async {
-            tokio::select! {
-                exit = self.process.ended() => exit,
-                () = async { loop { self.line.output.printed().await } } => unreachable!("the loop has no end"),
-            }
-        };
-        if timeout(LEAVE, ending).await.is_err() {
-            tracing::debug!("a runner that is not used any more did not end by itself");
-            self.process.kill().await;
-            self.crew.source.sweep().await;
         }
     }
 
