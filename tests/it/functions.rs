@@ -182,6 +182,41 @@ async fn every_ending_shared() {
     all_end_as_they_should("shared").await;
 }
 
+/// Short calls are sent ahead of the answers to those before. Some of them end the process, and it is worn
+/// often: yet each is executed once, and nobody pays for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_calls_are_each_executed_once_whatever_ends_their_process() {
+    const JOBS: u64 = 3_000;
+    let mut world = World::new().await;
+    let source = std::fs::read_to_string(root().join("tests/functions/ends.py")).expect("a module");
+    world.file("pool/ends.py", &source);
+    world.file("pool/pool.toml", "name = \"short\"\n\n[runner]\nmax_jobs = 170\n");
+    let into = world.file("lines", "");
+    let numbers: Vec<u64> = (0..JOBS).collect();
+    world.file("items.json", &serde_json::json!(numbers).to_string());
+    let flow = format!(
+        "flow: short\ndata: {{ items: items.json }}\nsteps:\n  counts: {{ uses: ends.counts, each: \"${{{{ data.items }}}}\", \
+         with: {{ into: {}, number: \"${{{{ item }}}}\" }}, retry: {{ lost: 0 }} }}\n",
+        into.display()
+    );
+    let flow = world.file("flow.yaml", &flow);
+    let pool = world.dir().join("pool").display().to_string();
+    let _worker = world.worker(["--pool", &pool, "--slots", "2"]).await;
+    let ran = world.publish(["run", "--quiet", flow.to_str().expect("a path")]).await;
+    let mut lines = BTreeMap::new();
+    for line in std::fs::read_to_string(&into).expect("it is there").lines() {
+        *lines.entry(line.parse::<u64>().expect("a number")).or_insert(0_u32) += 1;
+    }
+    let repeated: Vec<_> = lines.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(repeated.is_empty() && lines.len() as u64 == JOBS, "{} lines, {repeated:?}", lines.len());
+    let report = world.report("latest").await;
+    let wrong =
+        report.steps[0].jobs.iter().filter(|job| job.verdict != Some(rfx_schemas::verdict::Verdict::Passed));
+    let wrong: Vec<u64> = wrong.map(|job| u64::from(job.job.item)).collect();
+    let culprits: Vec<u64> = numbers.into_iter().filter(|number| number % 400 == 7).collect();
+    assert_eq!(wrong, culprits, "{}", ran.stderr);
+}
+
 /// A flow that leaves all kinds of processes about.
 const LITTER: &str = "flow: litter\nsteps:\n\
     \x20 sleeps: { uses: breaks.sleeps, each: [1, 2, 3], timeout: 60s }\n\

@@ -126,9 +126,8 @@ impl Lane {
     }
 
     fn start_held(&mut self) {
-        while !self.held.is_empty()
-            && let Some(slot) = self.slots.take()
-        {
+        while let Some(held) = self.held.front() {
+            let Some(slot) = self.slots.take(self.site.bounds(&held.subject.function)) else { return };
             let Some(held) = self.held.pop_front() else { return };
             let site = Arc::clone(&self.site);
             // Boxed before it is spawned: the future is kilobytes, and spawning moves it twice.
@@ -143,9 +142,7 @@ impl Lane {
                 Ok(took) => {
                     let mean = self.mean.map_or(took, |mean| (mean * 7 + took) / 8);
                     self.mean = Some(mean);
-                    // Those beyond the slots share them.
-                    let crowd = self.slots.taken().max(self.slots.all());
-                    self.slots.pace(mean * self.slots.all() as u32 / crowd as u32);
+                    self.slots.pace(mean);
                 }
                 // Not acknowledged, so the broker hands it over again; the poison limit bounds it.
                 Err(error) => tracing::error!(%error, "a bug of rfx ended an attempt"),

@@ -46,6 +46,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rfx_config::settings;
 use rfx_config::telemetry::Spans;
 use rfx_schemas::record::{BrokenModule, FunctionRecord, Presence, Role};
@@ -128,6 +129,7 @@ pub async fn run(
         max_deliveries: settings.max_deliveries,
         draining: AtomicBool::new(false),
         running: site::Running::default(),
+        lanes: settings.slots.len(),
         limits: site::Limits::default(),
     });
     let mut lanes = JoinSet::new();
@@ -149,12 +151,8 @@ pub async fn run(
         }
     };
     let announcer = Announcer::new(transport, presence);
-    let tending = async {
-        let said = tend(&site, lanes, shown, announcer).await;
-        over.cancel();
-        said
-    };
-    let (said, ()) = tokio::join!(tending, following);
+    let tending = tend(&site, lanes, shown, announcer);
+    let (said, ()) = tokio::join!(tending.inspect(|_| over.cancel()), following);
     pools.close().await;
     said.map_err(WorkerError::from)
 }

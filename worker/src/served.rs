@@ -47,6 +47,8 @@ pub enum Kind {
 #[derive(Default)]
 pub struct Functions {
     by_name: HashMap<Function, Vec<Arc<Served>>>,
+    /// The pools with runners of their own.
+    pools: Vec<Arc<Lent>>,
 }
 
 impl Functions {
@@ -58,6 +60,14 @@ impl Functions {
             None => all.last(),
         }
         .cloned()
+    }
+
+    /// Whether how many attempts of a function are executed at once is bounded by its runners alone: there
+    /// are as many of them as slots, in one pool.
+    pub fn is_bounded(&self, name: &Function) -> bool {
+        let warm =
+            |served: &Arc<Served>| matches!(&served.kind, Kind::Pool { isolation: Isolation::Warm, .. });
+        self.pools.len() == 1 && self.by_name.get(name).is_some_and(|all| all.iter().all(warm))
     }
 
     /// Why there is no such function here.
@@ -73,6 +83,11 @@ impl Functions {
 
     /// Takes a function in.
     pub fn add(&mut self, name: Function, served: Arc<Served>) {
+        if let Kind::Pool { pool, .. } = &served.kind
+            && !self.pools.iter().any(|other| Arc::ptr_eq(other, pool))
+        {
+            self.pools.push(Arc::clone(pool));
+        }
         let all = self.by_name.entry(name).or_default();
         all.push(served);
         all.sort_by_key(|s| s.version.numbers());

@@ -34,6 +34,8 @@ pub struct Site {
     pub draining: AtomicBool,
     /// Runs with attempts here, to be stopped when they are cancelled.
     pub running: Running,
+    /// How many lanes it has. Their slots are apart, but its runners serve them all.
+    pub lanes: usize,
     /// Which of its lanes admit few jobs at once, as far as known.
     pub limits: Limits,
 }
@@ -48,6 +50,12 @@ impl Site {
     /// A function that is served now: of the version that is wanted, else the newest.
     pub fn find(&self, name: &Function, version: Option<&Version>) -> Option<Arc<Served>> {
         self.functions.read().expect("no panic holds it").find(name, version)
+    }
+
+    /// Whether attempts of a function may be begun beyond the slots of their lane, since something else
+    /// bounds how many are executed at once.
+    pub fn bounds(&self, name: &Function) -> bool {
+        self.lanes == 1 && self.functions.read().expect("no panic holds it").is_bounded(name)
     }
 
     /// Why there is no such function here.

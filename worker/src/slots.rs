@@ -1,6 +1,7 @@
 //! The slots of a lane. An attempt gives its slot back while it waits for what it has called, and takes
 //! one again before it goes on: so a lane full of callers does not stand still, and yet never executes
-//! more than its slots.
+//! more than its slots. Functions that take next to no time are handed to their runners beyond the slots:
+//! there are as many of those as slots, and they execute one at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Attempts that take less than this are begun beyond the slots: what hands them over and brings their
-/// outcomes back takes longer than they do.
+/// Attempts whose function takes less than this are begun beyond the slots: what hands them over and
+/// brings their outcomes back takes longer than they do.
 const SHORT: Duration = Duration::from_micros(500);
 /// How many are begun beyond the slots then.
 const BEYOND: usize = 128;
@@ -69,8 +70,12 @@ impl Slots {
         all - self.free.available_permits().min(all)
     }
 
-    /// A slot, if one is free and nobody waits for it to go on.
-    pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
+    /// A slot, if one is free and nobody waits for it to go on. One beyond all is only for an attempt that
+    /// something else bounds: a runner.
+    pub(crate) fn take(self: &Arc<Self>, beyond: bool) -> Option<Slot> {
+        if !beyond && self.taken() >= self.all {
+            return None;
+        }
         if self.recording.load(Ordering::Acquire) >= RECORDING {
             return None;
         }
@@ -79,7 +84,7 @@ impl Slots {
         Some(Slot { slots: Arc::clone(self), held })
     }
 
-    /// Goes by how long an attempt takes, were it alone in its slot: short ones are begun beyond the slots.
+    /// Goes by how long a function takes: short ones are begun beyond the slots.
     pub(crate) fn pace(&self, mean: Duration) {
         let beyond = self.beyond.load(Ordering::Acquire);
         if beyond == 0 && mean < SHORT {
@@ -178,20 +183,20 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_has_no_slot_and_takes_one_before_others() {
         let slots = Slots::new(1);
-        let parent = Arc::new(slots.take().expect("free"));
-        assert!(slots.take().is_none());
+        let parent = Arc::new(slots.take(true).expect("free"));
+        assert!(slots.take(true).is_none());
         let (answer, called) = oneshot::channel::<u32>();
         let waits = {
             let parent = Arc::clone(&parent);
             tokio::spawn(async move { parent.without(called).await.expect("room").expect("an answer") })
         };
         timeout(Duration::from_secs(5), slots.given_back()).await.expect("given back");
-        let child = slots.take().expect("the parent's");
+        let child = slots.take(true).expect("the parent's");
         answer.send(7).expect("it waits");
         tokio::task::yield_now().await;
         assert!(!waits.is_finished(), "the slot is taken");
         drop(child);
-        assert!(slots.take().is_none(), "the parent's again");
+        assert!(slots.take(true).is_none(), "the parent's again");
         assert_eq!(waits.await.expect("no panic"), 7);
         drop(parent);
         assert_eq!(slots.taken(), 0);
@@ -200,25 +205,25 @@ mod tests {
     #[test]
     fn short_attempts_are_begun_beyond_the_slots_and_recording_takes_none() {
         let slots = Slots::new(1);
-        let first = slots.take().expect("free");
-        assert!(slots.take().is_none());
+        let first = slots.take(true).expect("free");
+        assert!(slots.take(true).is_none());
         first.ended();
-        let second = slots.take().expect("the outcome of the first is only recorded");
+        let second = slots.take(true).expect("the outcome of the first is only recorded");
         slots.pace(Duration::from_micros(50));
-        let more: Vec<_> = std::iter::from_fn(|| slots.take()).collect();
+        let more: Vec<_> = std::iter::from_fn(|| slots.take(true)).collect();
         assert_eq!((more.len(), slots.taken()), (BEYOND, BEYOND + 1));
         slots.pace(Duration::from_secs(1));
         drop(more);
         slots.pace(Duration::from_secs(1));
-        assert!(slots.take().is_none(), "the second has the only one");
+        assert!(slots.take(true).is_none(), "the second has the only one");
         drop((first, second));
-        assert!(slots.take().is_some() && slots.taken() == 0);
+        assert!(slots.take(true).is_some() && slots.taken() == 0);
     }
 
     #[tokio::test]
     async fn several_calls_at_once_are_one_wait_and_a_dropped_one_is_over() {
         let slots = Slots::new(1);
-        let slot = slots.take().expect("free");
+        let slot = slots.take(true).expect("free");
         let never = || std::future::pending::<()>();
         let both = async { tokio::join!(slot.without(never()), slot.without(never())) };
         assert!(timeout(Duration::from_millis(10), both).await.is_err());

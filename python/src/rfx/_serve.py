@@ -101,9 +101,9 @@ class Desk:
         )
 
     def answer(self, call: int, outcome: Outcome, **more: object) -> None:
-        """Say how a call ended."""
+        """Say how a call ended: at once, since the next one may take the process along."""
         try:
-            self.connection.send({**end(call, outcome), **more}, outcome.body, later=True)
+            self.connection.send({**end(call, outcome), **more}, outcome.body)
         except TooLarge as problem:
             text = f"the error and assertions of the outcome take {problem}"
             self.connection.send({**end(call, Outcome("error", b"", Error("OutputError", text))), **more})

@@ -10,7 +10,7 @@ use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::rules::Isolation;
 use rfx_schemas::verdict::OutcomeKind;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,8 @@ use crate::desk::Desk;
 const SHORT: Duration = Duration::from_micros(500);
 /// Most calls with a runner at once that executes one at a time.
 const AHEAD: usize = 64;
+/// How long runners have to end when the worker does.
+const CLOSE: Duration = Duration::from_secs(15);
 /// Bytes of input beyond which a call is not sent ahead: the socket must take what is sent at once.
 const SMALL: usize = 8 * 1024;
 
@@ -49,7 +51,7 @@ pub struct Request {
 impl Request {
     /// Ends it without a start, if its time is over already.
     pub fn if_due(self) -> Option<Self> {
-        if self.cancel.is_cancelled() {
+        if self.cancel.is_cancelled() || self.answer.is_closed() {
             self.end(OutcomeKind::Cancelled, Failure::new(kind::CANCELLED, "the run was cancelled"));
             return None;
         }
@@ -93,6 +95,8 @@ pub struct Crew {
     pub arrived: Notify,
     /// Runners and what they leave to be done.
     pub tasks: TaskTracker,
+    /// Calls that come at once, but for those of attempts that wait for what they have called.
+    slots: usize,
     most: usize,
     queue: Mutex<Queue>,
     /// Mean duration of a call, in nanoseconds; 0 while unknown.
@@ -130,6 +134,7 @@ impl Crew {
             alone,
             arrived: Notify::new(),
             tasks: TaskTracker::new(),
+            slots: most,
             most: if isolation == Isolation::Shared { 1 } else { most },
             queue: Mutex::default(),
             mean: AtomicU64::new(0),
@@ -159,11 +164,12 @@ impl Crew {
         self.arrived.notify_one();
     }
 
-    /// The next calls for a runner that has `busy` of them.
-    pub fn next(self: &Arc<Self>, busy: usize) -> Vec<Request> {
+    /// The next calls for a runner that has `busy` of them, and may execute `left` more.
+    pub fn next(self: &Arc<Self>, busy: usize, left: u64) -> Vec<Request> {
         let mut taken = Vec::new();
         let mut queue = self.lock();
-        let most = self.room(&queue, busy);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let most = self.room(&queue, busy).min(left);
         while taken.len() < most
             && let Some(request) = queue.waiting.pop_front()
         {
@@ -193,7 +199,7 @@ impl Crew {
 
     fn room(&self, queue: &Queue, busy: usize) -> usize {
         match self.isolation {
-            Isolation::Shared => usize::MAX,
+            Isolation::Shared => (self.slots + queue.away).saturating_sub(busy),
             Isolation::Fresh => usize::from(busy == 0),
             Isolation::Warm if busy > 0 => 0,
             Isolation::Warm if self.limits.own => 1,
@@ -284,7 +290,9 @@ impl Crew {
     pub async fn close(&self) {
         self.closing.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if timeout(CLOSE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("runners that do not end are killed");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -24,7 +24,7 @@ use rfx_schemas::outcome::{Failure, kind};
 use rfx_schemas::rules::Isolation;
 use rfx_schemas::verdict::OutcomeKind;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Ending;
@@ -45,6 +45,9 @@ const GROWTH: u64 = 256 << 20;
 
 /// How long one may take to say what its pool offers, unless its pool says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long after its last moment a call is waited for.
+const GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// What a runner may use, and when it is worn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,11 +134,23 @@ impl Pool {
             Isolation::Shared => &self.shared,
         };
         let (answer, ending) = oneshot::channel();
-        crew.submit(Request { header, input, timeout, last, cancel, desk, answer });
-        ending.await.unwrap_or_else(|_| {
-            let message = "the worker ended before the function did";
-            Ending::failed(OutcomeKind::Lost, Failure::new(kind::CRASHED, message))
-        })
+        crew.submit(Request { header, input, timeout, last, cancel: cancel.clone(), desk, answer });
+        let lost = |what: &str, message: &str| Ending::failed(OutcomeKind::Lost, Failure::new(what, message));
+        // Who has the call stops it in time; these are for a call that nobody takes.
+        let given_up = async {
+            cancel.cancelled().await;
+            sleep(GIVEN_UP).await;
+        };
+        tokio::select! {
+            biased;
+            ending = ending => ending
+                .unwrap_or_else(|_| lost(kind::CRASHED, "the worker ended before the function did")),
+            () = sleep_until(last + GIVEN_UP) => lost(kind::DEADLINE, "the run's deadline passed"),
+            () = given_up => {
+                let failure = Failure::new(kind::CANCELLED, "the run was cancelled");
+                Ending::failed(OutcomeKind::Cancelled, failure)
+            }
+        }
     }
 
     /// Ends all runners.

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rfx_schemas::rules::Isolation;
 use rfx_schemas::stamp::Stamp;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -32,6 +33,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(3);
 pub(super) const STUCK: Duration = Duration::from_millis(20);
 /// How often calls of a shared process are looked at: there nobody waits for each of them.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a shared process that moves may take to say so.
+pub(super) const PULSE: Duration = Duration::from_secs(1);
 /// How long a process that is not used any more may take for what its fixtures tear down.
 const LEAVE: Duration = Duration::from_secs(10);
 
@@ -158,7 +161,7 @@ impl Runner {
     }
 
     fn take_calls(&mut self) {
-        let taken = self.crew.next(self.calls.len());
+        let taken = self.crew.next(self.calls.len(), self.crew.limits.max_jobs.saturating_sub(self.done));
         if taken.is_empty() {
             return;
         }
@@ -231,8 +234,11 @@ impl Runner {
         if self.calls.len() > 1 && !front.recalled && !self.is_shared() {
             wake = wake.min(front.begun + STUCK);
         }
-        if self.is_shared() {
-            wake = wake.min(self.looked + LOOK);
+        match self.pulse {
+            Pulse::Asked(at) => wake = (at + PULSE).min(self.looked + LOOK),
+            _ if self.is_shared() => wake = wake.min(self.looked + LOOK),
+            // Whoever waits for a call may give up, which nobody tells.
+            _ => wake = wake.min(self.looked + 10 * LOOK),
         }
         if self.crew.limits.memory.is_some() {
             wake = wake.min(self.looked + memory::FRESH);
@@ -240,7 +246,7 @@ impl Runner {
         Some(wake)
     }
 
-    fn said(&mut self, said: Said, body: Bytes) {
+    pub(super) fn said(&mut self, said: Said, body: Bytes) {
         match said {
             Said::End(end) => self.ended(*end, body),
             Said::Ask(ask) => self.asked(*ask, body),
@@ -257,6 +263,7 @@ impl Runner {
                     self.calls.drain(..).partition(|call| ids.contains(&call.id));
                 self.calls = kept;
                 self.crew.submit_again(back.into_iter().map(|call| call.request));
+                self.rests();
             }
             Said::Hello(_) if self.last_id == self.done => {}
             Said::Hello(_) | Said::Fatal { .. } | Said::Forked { .. } | Said::Exited { .. } => {
@@ -301,7 +308,7 @@ impl Runner {
         self.base = if self.base == 0 { end.memory } else { self.base };
         let grown = end.memory.saturating_sub(self.base) > self.crew.limits.growth / 1024;
         let worn = self.done >= self.crew.limits.max_jobs || grown;
-        let retire = end.retire || worn || self.crew.isolation == Isolation::Fresh;
+        let over = end.retire || self.crew.isolation == Isolation::Fresh;
         let mut tail = self.line.output.take();
         tail.push_str(&end.tail);
         if end.left {
@@ -315,17 +322,37 @@ impl Runner {
             ending = ending::stopped(why, ending, &call.request);
         }
         call.request.finish(Ending { took: Some(took), ..ending });
-        if retire {
+        if over {
             self.leave();
-        } else if self.calls.is_empty() && self.fit {
+        } else if worn {
+            self.wane();
+        } else {
+            self.rests();
+        }
+    }
+
+    /// Takes note that it may have no call any more.
+    fn rests(&mut self) {
+        if self.calls.is_empty() && self.fit && self.busy {
             self.busy = false;
             if self.crew.idles() {
-                self.leave();
+                self.wane();
             }
         }
     }
 
-    /// Takes no more calls; those that it has not begun are given back.
+    /// Takes no more calls. Those that the process has it may have begun, so only it can give them back.
+    fn wane(&mut self) {
+        if std::mem::replace(&mut self.fit, false) {
+            self.crew.leaves(!self.busy);
+        }
+        if !self.calls.is_empty() && !self.is_shared() && !self.crew.limits.own {
+            self.write(&json!({"type": "recall"}), b"");
+            self.process.signal(Signal::USR1);
+        }
+    }
+
+    /// Takes no more calls, since the process begins none: those that it has are given back.
     pub(super) fn leave(&mut self) {
         if std::mem::replace(&mut self.fit, false) {
             self.crew.leaves(!self.busy);

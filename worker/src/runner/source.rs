@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rfx_schemas::rules::Isolation;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::hello::Hello;
 use super::line::Line;
@@ -27,6 +29,9 @@ enum State {
     /// Each runner is started by itself. The first one is up already.
     Spawn(Option<Box<Started>>),
 }
+
+/// How long a zygote may take to fork: it takes milliseconds.
+const FORK: Duration = Duration::from_secs(20);
 
 impl Source {
     /// Starts the pool's first process and waits until the pool is imported.
@@ -73,7 +78,14 @@ impl Source {
             what: format!("could not be forked: {error}"),
             output: String::new(),
         };
-        zygote.fork(isolation == Isolation::Shared).await.map_err(failed)
+        match timeout(FORK, zygote.fork(isolation == Isolation::Shared)).await {
+            Ok(forked) => forked.map_err(failed),
+            Err(_) => {
+                // It will answer nobody else either; the next one who asks starts another.
+                zygote.kill();
+                Err(failed(std::io::Error::new(std::io::ErrorKind::TimedOut, "its zygote does not answer")))
+            }
+        }
     }
 
     /// Has what a runner left behind looked for, when it ended in a way that hides it.

@@ -9,16 +9,21 @@ use tokio::time::{Instant, timeout};
 
 use super::ending::{self, Stopped};
 use super::process::Exit;
-use super::runner::{Call, GRACE, Pulse, Runner, STUCK};
+use super::runner::{Call, GRACE, PULSE, Pulse, Runner, STUCK};
 
-/// How long a shared process that moves may take to say so.
-const PULSE: Duration = Duration::from_secs(1);
+/// How long is waited for what a killed process has said before.
+const HEAR: Duration = Duration::from_millis(200);
 
 impl Call {
+    /// Whether nobody wants it any more.
+    fn is_unwanted(&self) -> bool {
+        self.request.cancel.is_cancelled() || self.request.answer.is_closed()
+    }
+
     /// Whether something has to be done about it.
     fn is_due(&self, now: Instant) -> bool {
         match self.stopped {
-            None => now >= self.deadline || self.request.cancel.is_cancelled(),
+            None => now >= self.deadline || self.is_unwanted(),
             Some((_, since)) => now >= since + GRACE,
         }
     }
@@ -47,7 +52,7 @@ impl Runner {
         for at in 0..running {
             let Some(call) = self.calls.get_mut(at) else { break };
             match &call.stopped {
-                None if call.request.cancel.is_cancelled() => self.stop(at, Stopped::Cancelled),
+                None if call.is_unwanted() => self.stop(at, Stopped::Cancelled),
                 None if now >= call.deadline => self.stop(at, Stopped::TimedOut),
                 Some((_, since)) if now >= *since + GRACE => {
                     if self.is_shared() {
@@ -61,7 +66,7 @@ impl Runner {
             }
         }
         if let Some(limit) = self.crew.limits.memory {
-            let used = self.crew.memory.of(self.process.pid());
+            let used = self.crew.memory.of(self.process.pid()).await;
             if used > limit {
                 self.out_of_memory(used, limit).await;
                 return ControlFlow::Break(());
@@ -96,6 +101,7 @@ impl Runner {
     async fn kill_call(&mut self) {
         self.line.output.last_words(&self.process).await;
         self.process.kill().await;
+        self.hear_out().await;
         let tail = self.line.output.take();
         if let Some(call) = self.calls.pop_front()
             && let Some((why, _)) = call.stopped
@@ -122,12 +128,21 @@ impl Runner {
     /// one shows when each is executed alone, with all of its time.
     async fn froze(&mut self) {
         self.process.kill().await;
+        self.hear_out().await;
         self.hand_over();
         self.crew.source.sweep().await;
     }
 
+    /// Takes in what a process has said before it was killed: what it has ended must not be done again.
+    async fn hear_out(&mut self) {
+        while let Ok(Ok(Some((said, body)))) = timeout(HEAR, self.line.from.next()).await {
+            self.said(said, body);
+        }
+    }
+
     async fn out_of_memory(&mut self, used: u64, limit: u64) {
         self.process.kill().await;
+        self.hear_out().await;
         let tail = self.line.output.take();
         let alone = self.calls.len() == 1 || !self.is_shared();
         if alone && let Some(call) = self.calls.pop_front() {

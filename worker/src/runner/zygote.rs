@@ -66,6 +66,11 @@ impl Zygote {
         }
     }
 
+    /// Kills it, and so its runners.
+    pub fn kill(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
     /// Whether it can be asked.
     pub fn is_up(&self) -> bool {
         self.process.is_up() && !self.lock().over
