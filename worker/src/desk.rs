@@ -269,15 +269,10 @@ impl Desk {
     /// Keeps a file that an executable has left; why not, otherwise.
     pub async fn keep_file(&self, path: &Path) -> Result<(), String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let unread = |error| format!("the artifact {name} cannot be read: {error}");
-        let size = tokio::fs::symlink_metadata(path).await.map_err(unread)?.len();
-        if size > ARTIFACT_BYTES {
-            return Err(format!("the artifact {name} of {size} bytes is too big, and left out"));
-        }
         let file = path.to_owned();
-        let read = move || file::read(&file, Links::Refuse, ARTIFACT_BYTES + 1);
-        let read = tokio::task::spawn_blocking(read).await;
-        let body = read.map_err(std::io::Error::other).flatten().map_err(unread)?;
+        let read = move || file::whole(&file, Links::Refuse, ARTIFACT_BYTES);
+        let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).flatten();
+        let body = read.map_err(|error| format!("the artifact {name} is left out: {error}"))?;
         self.keep(&name, BYTES.to_owned(), body.into()).await.map_err(|refusal| refusal.message)
     }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags};
 
 /// What to do with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +15,32 @@ pub enum Links {
     Refuse,
 }
 
-/// At most `max` bytes of a regular file. Anything else is refused without being opened: to open a FIFO
-/// waits for somebody who writes to it, and to open a device may do anything.
-pub fn read(path: &Path, links: Links, max: u64) -> Result<Vec<u8>> {
+/// A regular file, unless it has more than `max` bytes.
+pub fn whole(path: &Path, links: Links, max: u64) -> Result<Vec<u8>> {
+    let file = open(path, links)?;
+    match file.metadata()?.len() {
+        size if size <= max => up_to(max, file),
+        size => {
+            let why = format!("it has {size} bytes; at most {max} are carried");
+            Err(Error::new(ErrorKind::FileTooLarge, why))
+        }
+    }
+}
+
+/// The first bytes of a regular file, at most `max`.
+pub fn start(path: &Path, links: Links, max: u64) -> Result<Vec<u8>> {
+    up_to(max, open(path, links)?)
+}
+
+fn up_to(max: u64, file: File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file. Anything else is refused without being opened: to open a FIFO waits for somebody
+/// who writes to it, and to open a device may do anything.
+fn open(path: &Path, links: Links) -> Result<File> {
     let found = match links {
         Links::Follow => path.metadata(),
         Links::Refuse => path.symlink_metadata(),
@@ -30,11 +53,9 @@ pub fn read(path: &Path, links: Links, max: u64) -> Result<Vec<u8>> {
     // Whatever has taken its place since is not waited for.
     let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     flags.set(OFlags::NOFOLLOW, links == Links::Refuse);
-    let file = File::from(open(path, flags, Mode::empty())?);
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     regular(file.metadata()?.is_file())?;
-    let mut bytes = Vec::new();
-    file.take(max).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -49,9 +70,11 @@ mod tests {
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         std::fs::write(&file, "text").expect("written");
         symlink(&file, &link).expect("linked");
-        assert_eq!(read(&file, Links::Refuse, 3).expect("a file"), b"tex");
-        assert_eq!(read(&link, Links::Follow, 9).expect("a file"), b"text");
-        let why = |path: &Path, links| read(path, links, 9).expect_err("it is none").kind();
+        assert_eq!(start(&file, Links::Refuse, 3).expect("a file"), b"tex");
+        let big = whole(&file, Links::Refuse, 3).expect_err("it has four");
+        assert_eq!(big.to_string(), "it has 4 bytes; at most 3 are carried");
+        assert_eq!(whole(&link, Links::Follow, 4).expect("a file"), b"text");
+        let why = |path: &Path, links| whole(path, links, 9).expect_err("it is none").kind();
         assert_eq!(why(&link, Links::Refuse), ErrorKind::InvalidInput);
         assert_eq!(why(dir.path(), Links::Follow), ErrorKind::InvalidInput);
         assert_eq!(why(Path::new("/dev/null"), Links::Follow), ErrorKind::InvalidInput);

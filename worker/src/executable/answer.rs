@@ -100,14 +100,11 @@ fn passed(folder: &Path) -> Ending {
 
 /// The answer: none without a file, else what is in it.
 fn output(folder: &Path) -> Result<Option<Bytes>, String> {
-    let text = match file::read(&folder.join(OUTPUT), Links::Follow, MAX_ANSWER + 1) {
+    let text = match file::whole(&folder.join(OUTPUT), Links::Follow, MAX_ANSWER) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("the answer in $RFX_OUTPUT cannot be read: {error}")),
     };
-    if text.len() as u64 > MAX_ANSWER {
-        return Err(format!("the answer in $RFX_OUTPUT is too big: at most {MAX_ANSWER} bytes are carried"));
-    }
     let text = text.trim_ascii();
     if text.is_empty() {
         return Err("the answer in $RFX_OUTPUT is empty; write JSON into it, or leave it out".to_owned());
@@ -166,7 +163,7 @@ fn assertions(folder: &Path) -> Result<Vec<Assertion>, String> {
 
 /// A file's text, as far as it is read; none without a file.
 fn short(path: &Path) -> std::io::Result<Option<String>> {
-    match file::read(path, Links::Follow, MAX_NOTES) {
+    match file::start(path, Links::Follow, MAX_NOTES) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
