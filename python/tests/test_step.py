@@ -45,6 +45,12 @@ def asks(ctx: rfx.Context) -> None:
 async def fails(n: int) -> None:
     wrong = n + 1
     raise ValueError(f"{wrong} is wrong")
+
+
+@rfx.function(name="t.refuses")
+def refuses(n: int) -> None:
+    wrong = n + 1
+    rfx.fail("it is wrong", expected=n, seen=wrong)
 """
 
 
@@ -129,6 +135,17 @@ def test_pdb_stops_in_async_functions_too(tmp_path: Path, stdin: str, kind: str 
     assert ended["kind"] == kind, said
     for part in parts:
         assert part in said
+
+
+def test_the_post_mortem_of_fail_stops_where_it_is_called(tmp_path: Path) -> None:
+    ended, said = step(
+        tmp_path, spec(function="t.refuses", input={"n": 6}, debug="pdb"), "c\np wrong * 100\nu\nd\nd\nq\n"
+    )
+    assert ended["kind"] == "failed", said
+    assert "post mortem: Failed: it is wrong" in said
+    assert "700" in said
+    assert said.count("refuses()") == 2  # at its first line, and at the end: there is no frame above or below
+    assert "_errors.py" not in said.partition("post mortem")[2].partition("Traceback")[0]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("debugpy") is not None, reason="debugpy is installed")

@@ -12,7 +12,6 @@ use rfx_schemas::stamp::Stamp;
 use rfx_schemas::subject::JobSubject;
 use rfx_schemas::verdict::OutcomeKind;
 use rfx_transport::TransportError;
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -228,8 +227,8 @@ pub(crate) fn seconds(stamp: Stamp) -> f64 {
     Duration::from_micros(u64::try_from(stamp.as_micros()).unwrap_or(0)).as_secs_f64()
 }
 
-/// Evaluates on what passed what the step polls for, and once that is there what it expects.
-async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending) -> Ending {
+/// Reads what the step's expectations read, and has it judge what passed.
+async fn judge(site: &Site, message: &JobMessage, job: &Job, ending: Ending) -> Ending {
     let value = |payload: Option<Payload>| async move {
         match payload {
             None => Ok(None),
@@ -240,28 +239,9 @@ async fn judge(site: &Site, message: &JobMessage, job: &Job, mut ending: Ending)
         Ok(given) => given,
         Err(error) => return unreadable(&error),
     };
-    let output: Value = match serde_json::from_slice(ending.output.as_deref().unwrap_or(b"null")) {
-        Ok(output) => output,
-        Err(error) => {
-            let failure = Failure::new("OutputError", format!("the output is not JSON: {error}"));
-            return Ending { tail: ending.tail, ..Ending::failed(OutcomeKind::Error, failure) };
-        }
-    };
     let given =
         Given { scope: scope.as_ref(), item: item.as_ref(), index: job.index.unwrap_or(job.job.item) };
-    let (_, unmet) = expect::check(&message.until, &output, &given);
-    if let Some(unmet) = unmet {
-        ending.kind = OutcomeKind::Unmet;
-        ending.error = Some(Failure { kind: kind::UNTIL.to_owned(), ..unmet });
-        return ending;
-    }
-    let (assertions, failure) = expect::check(&message.expect, &output, &given);
-    ending.assertions.extend(assertions);
-    if failure.is_some() {
-        ending.kind = OutcomeKind::Failed;
-        ending.error = failure;
-    }
-    ending
+    expect::by_step(&message.until, &message.expect, &given, ending)
 }
 
 async fn store(

@@ -47,8 +47,10 @@ impl Child {
             tokio::select! {
                 biased;
                 ended = self.process.wait() => {
+                    // The system gives no id away that a group still has: while something is left to end,
+                    // this is that group. One that is empty has given its id back with the reap, moments
+                    // ago, and ids go round; later it may be another's, so that it is forgotten here.
                     self.signal(Signal::KILL);
-                    // Reaped, it has given its group's id back, which may become another's.
                     self.group = None;
                     self.drain();
                     return ended;
@@ -131,21 +133,31 @@ pub fn path_with(first: &Path) -> std::ffi::OsString {
 pub fn how(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
-        // What a shell says of a command that a signal has ended.
-        (Some(code), _) => match code.checked_sub(128).and_then(signal_name) {
-            Some(name) => format!("ended with exit code {code} (128 + {}: {name})", code - 128),
-            None => format!("ended with exit code {code}"),
-        },
-        (None, Some(signal)) => match signal_name(signal) {
-            Some(name) => format!("was ended by signal {signal} ({name})"),
-            None => format!("was ended by signal {signal}"),
-        },
+        (Some(code), _) => by_code(code),
+        (None, Some(signal)) => by_signal(signal),
         (None, None) => "ended".to_owned(),
     }
 }
 
+/// The same of one that ended with an exit code.
+pub fn by_code(code: i32) -> String {
+    // What a shell says of a command that a signal has ended.
+    match code.checked_sub(128).and_then(signal_name) {
+        Some(name) => format!("ended with exit code {code} (128 + {}: {name})", code - 128),
+        None => format!("ended with exit code {code}"),
+    }
+}
+
+/// The same of one that a signal has ended.
+pub fn by_signal(signal: i32) -> String {
+    match signal_name(signal) {
+        Some(name) => format!("was ended by signal {signal} ({name})"),
+        None => format!("was ended by signal {signal}"),
+    }
+}
+
 /// The names of the signals that end processes.
-pub fn signal_name(signal: i32) -> Option<&'static str> {
+fn signal_name(signal: i32) -> Option<&'static str> {
     let known = [
         (Signal::HUP, "SIGHUP"),
         (Signal::INT, "SIGINT"),

@@ -22,6 +22,7 @@ use rfx_transport::TransportError;
 use serde_json::{Value, json};
 
 use crate::calls::{CallError, Caller, Request};
+use crate::file::{self, Links};
 use crate::runner::frames::{Ask, SaidSpan};
 use crate::secrets::Secrets;
 use crate::site::Site;
@@ -268,13 +269,10 @@ impl Desk {
     /// Keeps a file that an executable has left; why not, otherwise.
     pub async fn keep_file(&self, path: &Path) -> Result<(), String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let size = tokio::fs::metadata(path).await.map(|file| file.len());
-        let read = match size {
-            Ok(size) if size <= ARTIFACT_BYTES => tokio::fs::read(path).await,
-            Ok(size) => return Err(format!("the artifact {name} of {size} bytes is too big, and left out")),
-            Err(error) => Err(error),
-        };
-        let body = read.map_err(|error| format!("the artifact {name} cannot be read: {error}"))?;
+        let file = path.to_owned();
+        let read = move || file::whole(&file, Links::Refuse, ARTIFACT_BYTES);
+        let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).flatten();
+        let body = read.map_err(|error| format!("the artifact {name} is left out: {error}"))?;
         self.keep(&name, BYTES.to_owned(), body.into()).await.map_err(|refusal| refusal.message)
     }
 

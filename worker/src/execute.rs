@@ -29,6 +29,7 @@ use crate::expect::{self, Given};
 use crate::native::{Context, Native, Registry};
 use crate::runner::sdk;
 use crate::secrets::Secrets;
+use crate::text::text_of;
 use crate::{WorkerError, builtin};
 use find::Found;
 
@@ -166,33 +167,10 @@ async fn in_python(found: &Found, file: &Path) -> Result<Option<Ending>, Failure
     }))
 }
 
-fn text_of(value: Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
-    }
-}
-
 /// The ending as the step judges it: what it polls for and expects, and how it is meant to fail.
-fn judged(replay: &Replay, mut ending: Ending) -> Ending {
-    if ending.kind == OutcomeKind::Passed {
-        let output: Value =
-            serde_json::from_slice(ending.output.as_deref().unwrap_or(b"null")).unwrap_or_default();
-        let given = Given { scope: replay.scope.as_ref(), item: replay.item.as_ref(), index: replay.index };
-        let (_, unmet) = expect::check(&replay.until, &output, &given);
-        if let Some(unmet) = unmet {
-            ending.kind = OutcomeKind::Unmet;
-            ending.error = Some(outcome::Failure { kind: outcome::kind::UNTIL.to_owned(), ..unmet });
-            return ending;
-        }
-        let (assertions, failure) = expect::check(&replay.expect, &output, &given);
-        ending.assertions.extend(assertions);
-        if failure.is_some() {
-            ending.kind = OutcomeKind::Failed;
-            ending.error = failure;
-        }
-    }
+fn judged(replay: &Replay, ending: Ending) -> Ending {
+    let given = Given { scope: replay.scope.as_ref(), item: replay.item.as_ref(), index: replay.index };
+    let ending = expect::by_step(&replay.until, &replay.expect, &given, ending);
     match replay.expect_failure {
         Some(rule) => expect::failure(rule, ending),
         None => ending,

@@ -73,6 +73,34 @@ fn one(text: &str, scope: &Scope<'_>) -> (Assertion, Option<String>) {
     }
 }
 
+/// An ending that passed, as its step judges it: what the step polls for, and once that is there what it
+/// expects.
+pub fn by_step(until: &[String], expect: &[String], given: &Given<'_>, mut ending: Ending) -> Ending {
+    if ending.kind != OutcomeKind::Passed || (until.is_empty() && expect.is_empty()) {
+        return ending;
+    }
+    let output: Value = match serde_json::from_slice(ending.output.as_deref().unwrap_or(b"null")) {
+        Ok(output) => output,
+        Err(error) => {
+            let failure = Failure::new("OutputError", format!("the output is not JSON: {error}"));
+            return Ending { tail: ending.tail, ..Ending::failed(OutcomeKind::Error, failure) };
+        }
+    };
+    let (_, unmet) = check(until, &output, given);
+    if let Some(unmet) = unmet {
+        ending.kind = OutcomeKind::Unmet;
+        ending.error = Some(Failure { kind: kind::UNTIL.to_owned(), ..unmet });
+        return ending;
+    }
+    let (assertions, failure) = check(expect, &output, given);
+    ending.assertions.extend(assertions);
+    if failure.is_some() {
+        ending.kind = OutcomeKind::Failed;
+        ending.error = failure;
+    }
+    ending
+}
+
 /// An ending whose own assertions count: what passed has failed if one of them did not hold.
 pub fn judge(ending: Ending) -> Ending {
     let broken: Vec<_> = ending.assertions.iter().filter(|a| !a.passed).collect();
@@ -159,6 +187,25 @@ mod tests {
             let what = format!("{rule:?} {ending:?}");
             assert_eq!(failure(rule, ending).kind, expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_step_judges_what_passed_and_looks_at_its_expectations_once_it_has_what_it_polls_for() {
+        let passed =
+            |output: &'static str| Ending { output: Some(output.into()), ..Ending::of(OutcomeKind::Passed) };
+        let judged = |until: &str, expect: &str, ending| {
+            let given = Given { scope: None, item: None, index: 0 };
+            by_step(&[until.to_owned()], &[expect.to_owned()], &given, ending)
+        };
+        let unmet = judged("output > 1", "output > 2", passed("1"));
+        assert_eq!((unmet.kind, unmet.assertions.len()), (OutcomeKind::Unmet, 0));
+        assert_eq!(unmet.error.expect("why").kind, kind::UNTIL);
+        let failed = judged("output > 1", "output > 2", passed("2"));
+        assert_eq!((failed.kind, failed.assertions.len()), (OutcomeKind::Failed, 1));
+        assert_eq!(judged("output > 1", "output > 2", passed("3")).kind, OutcomeKind::Passed);
+        assert_eq!(judged("true", "true", passed("{")).error.expect("why").kind, "OutputError");
+        let skipped = Ending::of(OutcomeKind::Skipped);
+        assert_eq!(judged("false", "false", skipped.clone()), skipped);
     }
 
     #[test]

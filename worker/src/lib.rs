@@ -24,6 +24,7 @@ mod environment;
 mod executable;
 mod execute;
 mod expect;
+mod file;
 mod flows;
 pub mod guard;
 mod lane;

@@ -1,4 +1,15 @@
-//! Keeping what functions say within bounds.
+//! What functions say: as text, and within bounds.
+
+use serde_json::Value;
+
+/// A value as text: a string as it is, everything else as JSON; none for null.
+pub fn text_of(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
 
 /// At most `max` bytes of a text, with what was left out said.
 pub fn shorten(text: &str, max: usize) -> String {

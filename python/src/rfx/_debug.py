@@ -43,7 +43,7 @@ class _Pdb(pdb.Pdb):
         sys.settrace(None)
         print(f"post mortem: {type(problem).__name__}: {problem}")
         self.reset()
-        self.interaction(None, _authors(problem.__traceback__))
+        self.interaction(None, _authors(problem))
 
 
 def attach(function: Function, debug: str | Mapping[str, int] | None) -> None:
@@ -91,9 +91,21 @@ def _wrap(function: Function, begin: Callable[[], None], look: Callable[[BaseExc
     function.call = stopping_async if function.is_async else stopping
 
 
-def _authors(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback from the author's frames on: the first one is ours."""
-    return traceback.tb_next if traceback is not None and traceback.tb_next is not None else traceback
+def _authors(problem: BaseException) -> TracebackType | None:
+    """The traceback from the author's first frame to the author's last one: `rfx.fail` raises in a frame of ours."""
+    inner, found = problem.__traceback__, list[TracebackType]()
+    while inner is not None:
+        found.append(inner)
+        inner = inner.tb_next
+    ours = [frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "rfx" for frame in found]
+    if all(ours):
+        return problem.__traceback__
+    authors: TracebackType | None = None
+    last = len(ours) - ours[::-1].index(False)
+    for frame in reversed(found[ours.index(False) : last]):
+        # A chain of its own: the exception keeps all of its frames.
+        authors = TracebackType(authors, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return authors
 
 
 def _debugpy(port: int) -> ModuleType:

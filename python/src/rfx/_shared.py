@@ -29,7 +29,7 @@ _HEAD: Final = 4 << 10
 _TAIL: Final = 12 << 10
 
 
-class Printed:
+class Tail:
     """What one call printed: its start and its end, and how much is missing in between."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Printed:
         return self._head + (f"\n… {dropped} characters left out …\n" if dropped else "") + tail[cut:]
 
 
-_printed: Final[ContextVar[Printed | None]] = ContextVar("rfx.printed", default=None)
+_printed: Final[ContextVar[Tail | None]] = ContextVar("rfx.tail", default=None)
 
 
 class Sorted(io.TextIOBase):
@@ -130,7 +130,7 @@ class Shared:
 
     async def _take(self, call: dict[str, Any], body: bytes) -> None:
         number = call["id"]
-        printed = Printed()
+        printed = Tail()
         _printed.set(printed)  # the attempt is a task of its own, which inherits this
         function = self._desk.find(call)
         if function is None:

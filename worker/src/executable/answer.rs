@@ -1,7 +1,7 @@
 //! What a program leaves behind, made into an ending: its exit code says how it ended, its files say
 //! the rest.
 
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -15,6 +15,8 @@ use serde_json::Value;
 use crate::attempt::Ending;
 use crate::child::how;
 use crate::expect::judge;
+use crate::file::{self, Links};
+use crate::text::text_of;
 
 /// Names in an attempt's folder.
 pub(super) const INPUT: &str = "input.json";
@@ -98,16 +100,11 @@ fn passed(folder: &Path) -> Ending {
 
 /// The answer: none without a file, else what is in it.
 fn output(folder: &Path) -> Result<Option<Bytes>, String> {
-    let path = folder.join(OUTPUT);
-    let size = match path.metadata() {
-        Ok(file) if file.is_file() => file.len(),
-        Ok(_) => return Err("$RFX_OUTPUT is no file".to_owned()),
-        Err(_) => return Ok(None),
+    let text = match file::whole(&folder.join(OUTPUT), Links::Follow, MAX_ANSWER) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("the answer in $RFX_OUTPUT cannot be read: {error}")),
     };
-    if size > MAX_ANSWER {
-        return Err(format!("the answer has {size} bytes; at most {MAX_ANSWER} are carried"));
-    }
-    let text = std::fs::read(&path).map_err(|error| format!("the answer cannot be read: {error}"))?;
     let text = text.trim_ascii();
     if text.is_empty() {
         return Err("the answer in $RFX_OUTPUT is empty; write JSON into it, or leave it out".to_owned());
@@ -121,7 +118,11 @@ fn output(folder: &Path) -> Result<Option<Bytes>, String> {
 /// Why it did not pass: what it wrote to `$RFX_ERROR`, else the `error` of its answer, else the last
 /// line of its stderr, else `otherwise`.
 fn failure(folder: &Path, what: &str, last: Option<String>, otherwise: &str) -> Failure {
-    let written = short(&folder.join(ERROR)).map(|text| text.trim().to_owned()).filter(|t| !t.is_empty());
+    let written = short(&folder.join(ERROR))
+        .ok()
+        .flatten()
+        .map(|text| text.trim().to_owned())
+        .filter(|t| !t.is_empty());
     if let Some(text) = written {
         return said(what, serde_json::from_str(&text).ok(), || text.clone());
     }
@@ -146,28 +147,27 @@ fn said(what: &str, said: Option<Said>, text: impl FnOnce() -> String) -> Failur
 }
 
 fn assertions(folder: &Path) -> Result<Vec<Assertion>, String> {
-    let Some(text) = short(&folder.join(ASSERTIONS)) else { return Ok(Vec::new()) };
-    let text_of = |value: Option<Value>| match value {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text),
-        Some(other) => Some(other.to_string()),
-    };
+    let text = short(&folder.join(ASSERTIONS))
+        .map_err(|error| format!("the assertions in $RFX_ASSERTIONS cannot be read: {error}"))?;
+    let Some(text) = text else { return Ok(Vec::new()) };
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let assertion = |(number, line): (usize, &str)| {
         let line: Line = serde_json::from_str(line)
             .map_err(|error| format!("line {} of $RFX_ASSERTIONS is no assertion: {error}", number + 1))?;
         let Line { label, passed, expected, seen, message } = line;
-        Ok(Assertion { label, passed, expected: text_of(expected), seen: text_of(seen), message })
+        let (expected, seen) = (expected.and_then(text_of), seen.and_then(text_of));
+        Ok(Assertion { label, passed, expected, seen, message })
     };
     lines.map(assertion).collect()
 }
 
 /// A file's text, as far as it is read; none without a file.
-fn short(path: &Path) -> Option<String> {
-    let file = std::fs::File::open(path).ok().filter(|_| path.is_file())?;
-    let mut bytes = Vec::new();
-    file.take(MAX_NOTES).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+fn short(path: &Path) -> std::io::Result<Option<String>> {
+    match file::start(path, Links::Follow, MAX_NOTES) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The files in `$RFX_ARTIFACTS`, by name. Folders and links are left out: a link could name a file

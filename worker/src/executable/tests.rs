@@ -111,7 +111,10 @@ async fn an_answer_that_is_none_is_an_error_with_its_place() {
     let big = run("truncate -s 65M $RFX_OUTPUT").await;
     assert!(why(&big).1.contains("at most 67108864"), "{big:?}");
     let folder = run("mkdir $RFX_OUTPUT").await;
-    assert_eq!(why(&folder), ("OutputError", "$RFX_OUTPUT is no file"));
+    assert_eq!(
+        why(&folder),
+        ("OutputError", "the answer in $RFX_OUTPUT cannot be read: it is no regular file")
+    );
 }
 
 #[tokio::test]
@@ -129,6 +132,23 @@ async fn assertions_and_artifacts_are_kept() {
     assert_eq!(names, ["a.txt", "b.log"]);
     let wrong = run("echo nonsense > $RFX_ASSERTIONS").await;
     assert!(why(&wrong).1.starts_with("line 1 of $RFX_ASSERTIONS is no assertion"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    for (name, why_not) in [("RFX_OUTPUT", "answer"), ("RFX_ASSERTIONS", "assertions")] {
+        for made in [format!("mkfifo ${name}"), format!("ln -s /dev/zero ${name}")] {
+            let ending = run(&made).await;
+            let expected = format!("the {why_not} in ${name} cannot be read: it is no regular file");
+            assert_eq!(why(&ending), ("OutputError", expected.as_str()), "{made}");
+        }
+    }
+    let ending = run("mkfifo $RFX_ERROR; echo why >&2; exit 1").await;
+    assert_eq!((ending.kind, why(&ending)), (OutcomeKind::Failed, ("Failed", "why")));
+    let script = "mkfifo $RFX_ARTIFACTS/pipe; echo > $RFX_ARTIFACTS/file";
+    let ran = run_for(script, Duration::from_secs(60), &CancellationToken::new()).await;
+    assert_eq!(ran.ending.kind, OutcomeKind::Passed);
+    assert_eq!(ran.artifacts.len(), 1, "{:?}", ran.artifacts);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use rfx_schemas::outcome::Failure;
+use rfx_schemas::outcome::{Assertion, Failure};
 use rfx_schemas::record::FunctionRecord;
 use rfx_schemas::replay::{Recorded, Replay};
 use rfx_schemas::verdict::OutcomeKind;
@@ -41,13 +41,7 @@ pub fn told(replay: &Replay, ending: &Ending) -> String {
         text.extend(line.lines().map(|line| format!("{}\n", format!("  {line}").trim_end())));
     }
     for one in ending.assertions.iter().filter(|assertion| !assertion.passed) {
-        let side = |text: &Option<String>| shorten(text.as_deref().unwrap_or("?"), SHOWN);
-        text.push_str(&format!(
-            "  {}: expected {}, seen {}\n",
-            one.label,
-            side(&one.expected),
-            side(&one.seen)
-        ));
+        text.push_str(&format!("  {}\n", held_not(one)));
     }
     if let Some(output) = &output {
         text.push_str(&format!("  output: {}\n", shorten(&output.to_string(), SHOWN)));
@@ -57,6 +51,17 @@ pub fn told(replay: &Replay, ending: &Ending) -> String {
         None => text.push_str("nothing is recorded of this attempt to compare it with\n"),
     }
     text
+}
+
+/// An assertion that did not hold, with as much as is there of it.
+fn held_not(assertion: &Assertion) -> String {
+    let Assertion { label, expected, seen, message, .. } = assertion;
+    let part = |what: &str, text: &Option<String>| {
+        text.as_ref().map(|text| format!("{what}{}", shorten(text, SHOWN)))
+    };
+    let parts = [part("expected ", expected), part("seen ", seen), part("", message)];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>();
+    if parts.is_empty() { format!("{label} does not hold") } else { format!("{label}: {}", parts.join(", ")) }
 }
 
 fn ended(kind: OutcomeKind, error: Option<&Failure>) -> String {
@@ -95,6 +100,20 @@ mod tests {
             output: output.map(|text| text.to_owned().into()),
             ..Ending::of(kind)
         }
+    }
+
+    #[test]
+    fn an_assertion_is_shown_with_what_is_there_of_it() {
+        let said = |expected: Option<&str>, seen: Option<&str>, message: Option<&str>| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            let label = "size".to_owned();
+            let (expected, seen, message) = (text(expected), text(seen), text(message));
+            held_not(&Assertion { label, passed: false, expected, seen, message })
+        };
+        assert_eq!(said(Some("3"), Some("4"), None), "size: expected 3, seen 4");
+        assert_eq!(said(None, Some("111"), None), "size: seen 111");
+        assert_eq!(said(None, Some("111"), Some("too much")), "size: seen 111, too much");
+        assert_eq!(said(None, None, None), "size does not hold");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::crew::Request;
 use super::frames::{BROKE, End, SaidAssertion};
 use super::process::Exit;
 use crate::attempt::Ending;
+use crate::text::text_of;
 
 /// Where a dump of Python's stacks begins in what a process printed.
 const DUMPS: [&str; 3] = ["Fatal Python error:", "Current thread 0x", "Thread 0x"];
@@ -167,17 +168,12 @@ fn dump(tail: String) -> (String, Option<String>) {
 }
 
 fn assertion(said: SaidAssertion) -> Assertion {
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text),
-        other => Some(other.to_string()),
-    };
     Assertion {
         label: said.label,
         passed: said.passed,
         // A comparison with None is one too, where a value stands on the other side.
-        expected: text(said.expected),
-        seen: text(said.seen),
+        expected: text_of(said.expected),
+        seen: text_of(said.seen),
         message: said.message,
     }
 }

@@ -12,7 +12,7 @@ use super::frames::{self, PROTOCOL, Said};
 use super::hello::Hello;
 use super::line::Line;
 use super::recipe::{Mode, Recipe};
-use crate::child::signal_name;
+use crate::child::{by_code, by_signal};
 use crate::sweep::{Mark, sweep};
 
 /// How long a process whose socket is closed has to end by itself.
@@ -79,11 +79,8 @@ pub enum Exit {
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Code(code) => write!(f, "ended with exit code {code}"),
-            Self::Signal(signal) => match signal_name(*signal) {
-                Some(name) => write!(f, "was ended by signal {signal} ({name})"),
-                None => write!(f, "was ended by signal {signal}"),
-            },
+            Self::Code(code) => f.write_str(&by_code(*code)),
+            Self::Signal(signal) => f.write_str(&by_signal(*signal)),
             Self::Orphaned => f.write_str("ended with its zygote, which something else has ended"),
             Self::Unknown(why) => write!(f, "ended: {why}"),
         }

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::command::Result;
+use crate::command::{Error, Result, at_root, io, root};
+use crate::pythons;
 
 use super::bed::{Bed, median};
 use super::figure::Figure;
@@ -15,6 +16,9 @@ const FRESH: u32 = 3_000;
 const STEPS: u32 = 100;
 const HOPS: u32 = 1_000;
 const ROUNDS: usize = 7;
+/// How often the SDK is imported.
+const IMPORTS: usize = 15;
+const IMPORT: &str = "import time; t = time.perf_counter(); import rfx; print(time.perf_counter() - t)";
 /// As many runners as the floor and the raw pattern have children.
 const SLOTS: &str = "2";
 const POOL: &str = "import rfx\n\n\n@rfx.function\ndef noop(text: str) -> str:\n    return text\n\n\n\
@@ -23,7 +27,7 @@ const POOL: &str = "import rfx\n\n\n@rfx.function\ndef noop(text: str) -> str:\n
 /// Runs no-op Python jobs in each isolation, and a chain of them.
 pub fn measure(bed: &Bed, jobs: u32) -> Result<Vec<Figure>> {
     let pool = bed.dir().join("pool");
-    std::fs::create_dir_all(&pool).map_err(crate::command::io("pool"))?;
+    std::fs::create_dir_all(&pool).map_err(io("pool"))?;
     bed.file("pool/pool.toml", "name = \"bench\"\n")?;
     bed.file("pool/bench.py", POOL)?;
     for (name, function, count) in
@@ -50,15 +54,32 @@ pub fn measure(bed: &Bed, jobs: u32) -> Result<Vec<Figure>> {
         hops.push(bed.raw("hops", HOPS)?);
         steps.push(bed.run("python-chain", &mut crew)?.0.micros() / f64::from(STEPS));
     }
+    let import = sdk_import()?;
     Ok(vec![
         Figure::ratio("python_jobs_per_second", warm, "jobs/s", raw).at_least(0.6),
         Figure::ratio("python_jobs_of_floor", warm, "jobs/s", floor),
         Figure::ratio("shared_jobs_per_second", shared, "jobs/s", raw),
         Figure::plain("fresh_jobs_per_second", fresh, "jobs/s").at_least(300.0),
         Figure::ratio("python_call", median(steps), "µs", median(hops)).at_most(3.0),
+        Figure::plain("sdk_import", import, "ms").at_most(30.0),
         Figure::plain("python_raw_before", before, "jobs/s"),
         Figure::plain("python_raw_after", after, "jobs/s"),
     ])
+}
+
+/// What `import rfx` takes in a Python that has just started, in ms.
+fn sdk_import() -> Result<f64> {
+    let python = pythons::default()?.program;
+    let failed = |what: &[u8]| Error::Failed(format!("import rfx: {}", String::from_utf8_lossy(what)));
+    let mut times = Vec::new();
+    for _ in 0..IMPORTS {
+        let mut command = at_root(&python, ["-c", IMPORT]);
+        let output = command.env("PYTHONPATH", root().join("python/src")).output().map_err(io("python"))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let seconds = said.trim().parse::<f64>().map_err(|_| failed(&output.stderr))?;
+        times.push(seconds * 1e3);
+    }
+    Ok(median(times))
 }
 
 fn flow(name: &str, function: &str) -> String {
