@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import MakePool
 
+import rfx
 from rfx import PoolError
 from rfx._manifest import read_simple
 from rfx.testing import Pool
@@ -143,3 +144,8 @@ def test_the_small_reader_reads_what_a_manifest_needs() -> None:
 def test_calling_what_is_not_there(make_pool: MakePool) -> None:
     with pytest.raises(LookupError, match=r"the pool has no aa\.stop; it has: aa\.go"):
         Pool(make_pool(aa=GOOD)).call("aa.stop")
+
+
+def test_an_option_with_a_typo_is_named_with_what_was_meant() -> None:
+    with pytest.raises(TypeError, match="no option timout: unexpected, did you mean `timeout`"):
+        rfx.function(timout=3)(lambda: None)  # type: ignore[call-overload]

@@ -96,25 +96,34 @@ pub async fn resume(desk: Desk, text: &str, report: Option<PathBuf>) -> Result<u
 }
 
 /// Asks for a run's end, and drives it there if nobody else does.
-pub async fn cancel(desk: Desk, text: &str) -> Result<u8, Failure> {
+pub async fn cancel(mut desk: Desk, text: &str) -> Result<u8, Failure> {
     let transport = desk.connect().await?;
-    let run = find(&transport, text).await.map_err(find_failure)?;
-    let loaded = find::load(&transport, run).await.map_err(find_failure)?;
+    let loaded = tokio::select! {
+        asked = ask_for_end(&transport, text) => asked?,
+        // The server may be gone: what is waited for would come much later, or never.
+        _ = desk.signals.next() => return Ok(exit::INTERRUPTED),
+    };
+    attend(desk, transport, loaded, Watch { quiet: true, ..Watch::default() }).await?;
+    Ok(exit::PASSED)
+}
+
+async fn ask_for_end(transport: &Transport, text: &str) -> Result<Loaded, Failure> {
+    let run = find(transport, text).await.map_err(find_failure)?;
+    let loaded = find::load(transport, run).await.map_err(find_failure)?;
     let finished = FactSubject::Run { run, fact: RunFact::Finished };
     if transport.has_fact(&finished).await.map_err(Failure::unavailable)? {
         return Err(Failure::usage(format!("run {run} has ended already; rfx-publish show {run} tells how")));
     }
     let first = FactSubject::Run { run, fact: RunFact::Cancelled(1) };
     let ask = if transport.has_fact(&first).await.map_err(Failure::unavailable)? { 2 } else { 1 };
-    request_end(&transport, run, ask, "rfx-publish cancel", Cause::Asked)
+    request_end(transport, run, ask, "rfx-publish cancel", Cause::Asked)
         .await
         .map_err(Failure::unavailable)?;
     // Workers can stop at once; the rest waits for whoever drives the run, or for its lease to be free.
     transport.announce_cancel(run).await;
     let said = if ask == 1 { "cancelling" } else { "cancelling, without the rest of teardown" };
     drop(writeln!(std::io::stderr(), "{said} run {run}"));
-    attend(desk, transport, loaded, Watch { quiet: true, ..Watch::default() }).await?;
-    Ok(exit::PASSED)
+    Ok(loaded)
 }
 
 /// Stays up for every run.
@@ -231,7 +240,7 @@ async fn drive(
             signal = signals.next() => signal,
         };
         if asks == 0 && signal == Signal::Interrupt && std::io::stdin().is_terminal() {
-            match ask(progress, transport).await? {
+            match ask(progress, transport, &mut signals).await? {
                 Answer::GoOn => continue,
                 Answer::Detach => return Ok(Attended::Detached),
                 Answer::Cancel => {}
@@ -246,7 +255,11 @@ async fn drive(
             Signal::Interrupt => "Ctrl-C",
             Signal::Terminate => "SIGTERM",
         };
-        request_end(transport, run, asks, reason, Cause::Asked).await.map_err(Failure::unavailable)?;
+        tokio::select! {
+            asked = request_end(transport, run, asks, reason, Cause::Asked) => asked.map_err(Failure::unavailable)?,
+            // The server may be gone: whoever asks once more does not want to wait for it.
+            _ = signals.next() => return Ok(Attended::Interrupted),
+        }
         progress.line(match asks {
             1 => "cancelling: jobs are stopped, then teardown runs; once more skips the teardown",
             _ => "cancelling without the rest of teardown; once more leaves at once",
@@ -261,19 +274,29 @@ enum Answer {
     GoOn,
 }
 
-/// Asks on the terminal. The run waits meanwhile: its jobs go on, nothing new is released.
-async fn ask(progress: &Progress, transport: &Transport) -> Result<Answer, Failure> {
-    let resident = catalogue::resident(transport).await.map_err(Failure::unavailable)?;
+/// Asks on the terminal; another signal is an answer, too. The run waits meanwhile: its jobs go on,
+/// nothing new is released.
+async fn ask(progress: &Progress, transport: &Transport, signals: &mut Signals) -> Result<Answer, Failure> {
+    let resident = tokio::select! {
+        resident = catalogue::resident(transport) => resident.map_err(Failure::unavailable)?,
+        _ = signals.next() => return Ok(Answer::Cancel),
+    };
     let question = match resident {
         true => "\ncancel the run [c], leave it to the resident publisher [d], or go on [g]? ",
         false => "\ncancel the run [c], or go on [g]? ",
     };
-    let answer = progress.suspend(|| {
+    progress.suspend(|| drop(write!(std::io::stderr(), "{question}")));
+    let (answered, answer) = tokio::sync::oneshot::channel();
+    // A thread of its own, which may wait for ever: the process ends without it.
+    std::thread::spawn(move || {
         let mut line = String::new();
-        drop(write!(std::io::stderr(), "{question}"));
         drop(std::io::stdin().lock().read_line(&mut line));
-        line.trim().to_lowercase()
+        drop(answered.send(line.trim().to_lowercase()));
     });
+    let answer = tokio::select! {
+        answer = answer => answer.unwrap_or_default(),
+        _ = signals.next() => String::new(),
+    };
     Ok(match answer.as_str() {
         "d" if resident => Answer::Detach,
         "g" | "n" => Answer::GoOn,

@@ -55,7 +55,7 @@ fn function(name: &str, pool: Option<&Path>) -> Result<u8, Failure> {
     }
     let (test, shown) = (pool.join(&files[1].0), pool.display());
     print(&format!(
-        "\nnext:\n  python3 -m pytest {}\n  restart the workers of {shown}, then: rfx-publish call {name} --set name=web-1\n",
+        "\nnext:\n  python3 -m pytest {}\n  where {shown} is not served by rfx dev, restart its workers; then: rfx-publish call {name} --set name=web-1\n",
         test.display()
     ))?;
     Ok(exit::PASSED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 from rfx import _options
 from rfx._options import Retry
+from rfx._problem import unexpected
 
 if TYPE_CHECKING:
     from rfx._fixture import Fixture
@@ -122,6 +123,7 @@ def function(call: Callable[..., Any] | None = None, /, **options: Any) -> Calla
     def register(call: Callable[..., Any]) -> Callable[..., Any]:
         module = getattr(call, "__module__", "")
         try:
+            _check_options(options)
             registered.setdefault(module, []).append(Function(call, **options))
         except (ValueError, TypeError) as problem:
             if module not in loading:  # the author is right here
@@ -131,6 +133,18 @@ def function(call: Callable[..., Any] | None = None, /, **options: Any) -> Calla
         return call
 
     return register if call is None else register(call)
+
+
+_OPTIONS: Final = (
+    *("name", "version", "tags", "owner", "timeout", "retry"),
+    *("isolation", "queue", "secrets", "state", "examples"),
+)
+
+
+def _check_options(options: Mapping[str, object]) -> None:
+    for name in options:
+        if name not in _OPTIONS:
+            raise TypeError(f"rfx.function has no option {name}: {unexpected(name, list(_OPTIONS))}")
 
 
 def line_of(call: object) -> int:

@@ -9,6 +9,7 @@ use rfx_schemas::verdict::OutcomeKind;
 use super::crew::Request;
 use super::frames::{BROKE, End, SaidAssertion};
 use super::process::Exit;
+use super::sdk;
 use crate::attempt::Ending;
 use crate::text::text_of;
 
@@ -162,9 +163,18 @@ fn dump(tail: String) -> (String, Option<String>) {
         (at == 0 || tail[..at].ends_with('\n')).then_some(at)
     };
     match DUMPS.iter().filter_map(begins).min() {
-        Some(at) => (tail[..at].to_owned(), Some(tail[at..].trim_end().to_owned())),
+        Some(at) => (tail[..at].to_owned(), Some(authors(tail[at..].trim_end()))),
         None => (tail, None),
     }
+}
+
+/// A dump without the frames of rfx and of how Python was started, which are the same in every one.
+fn authors(dump: &str) -> String {
+    let ours = |line: &&str| {
+        let file = line.trim_start().strip_prefix("File \"").unwrap_or_default();
+        file.starts_with("<frozen ") || (file.contains(sdk::PREFIX) && file.contains("/rfx/"))
+    };
+    dump.lines().filter(|line| !ours(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn assertion(said: SaidAssertion) -> Assertion {
@@ -208,6 +218,8 @@ mod tests {
         assert!(
             dump_of.expect("it is there").starts_with("Fatal Python error: Segmentation fault\n\nCurrent")
         );
+        let frames = "Current thread 0x1 (most recent call first):\n  File \"/pool/a.py\", line 3 in hang\n  File \"/tmp/rfx-sdk-1/rfx/_serve.py\", line 9 in _take\n  File \"<frozen runpy>\", line 88 in _run_code";
+        assert!(authors(frames).ends_with("line 3 in hang"), "{}", authors(frames));
         let printed = "a Thread 0x in the midst of a line\n".to_owned();
         assert_eq!(dump(printed.clone()), (printed, None));
     }

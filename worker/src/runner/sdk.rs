@@ -7,11 +7,14 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use tempfile::TempDir;
 
+/// What the name of its folder begins with.
+pub const PREFIX: &str = "rfx-sdk-";
+
 static PACKAGE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../python/src/rfx");
 
 /// Lays the package out in a folder of its own, which goes with the returned guard.
 pub fn lay_out() -> io::Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("rfx-sdk-").tempdir()?;
+    let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
     let package = dir.path().join("rfx");
     std::fs::create_dir(&package)?;
     write(&PACKAGE, &package)?;
