@@ -223,17 +223,18 @@ mod tests {
         assert_ne!(host(), "");
     }
 
-    #[test]
-    #[ignore = "run by the test below"]
     #[expect(clippy::disallowed_methods, reason = "the child ends as a binary does, not as a test")]
-    fn child_that_panics() {
+    fn panic_as_a_binary() -> ! {
         let code = main("rfx-worker", async |_| panic!("no step {}", 4));
         std::process::exit(i32::from(code == ExitCode::from(exit::BUG)) + 10)
     }
 
     #[test]
     fn a_panic_is_said_once_with_its_place() {
-        let mut child = testing::child("process::tests::child_that_panics");
+        if testing::role().is_some() {
+            panic_as_a_binary();
+        }
+        let mut child = testing::child("process::tests::a_panic_is_said_once_with_its_place", "binary");
         let said = testing::all(child.stderr.take());
         assert!(said.starts_with("rfx-worker: no step 4\n  at config/src/process.rs:"), "{said}");
         assert_eq!(said.matches("This is a bug in rfx").count(), 1, "{said}");

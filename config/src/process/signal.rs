@@ -111,9 +111,7 @@ mod tests {
     }
 
     /// A service that takes its time to shut down.
-    #[test]
-    #[ignore = "run by the test below"]
-    fn child_that_does_not_end() {
+    fn serve_without_end() {
         process::main("rfx-worker", async |signals| {
             let token = shutdown_token(signals);
             process::print("listening\n")?;
@@ -125,7 +123,11 @@ mod tests {
 
     #[test]
     fn the_second_signal_ends_the_process() {
-        let mut child = testing::child("process::signal::tests::child_that_does_not_end");
+        if testing::role().is_some() {
+            return serve_without_end();
+        }
+        let name = "process::signal::tests::the_second_signal_ends_the_process";
+        let mut child = testing::child(name, "service");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
         assert!(lines.any(|line| line.ends_with("listening")), "it starts");
         send("-TERM", child.id());

@@ -182,20 +182,8 @@ async fn a_collector_that_never_answers_holds_nothing_up() {
 }
 
 /// Runs in a process of its own: logging is started once per process.
-#[test]
-#[ignore = "run by the tests below"]
-fn child_with_an_endpoint_that_is_dead() {
-    run_child("http://127.0.0.1:1");
-}
-
-#[test]
-#[ignore = "run by the tests below"]
-fn child_with_an_endpoint_that_is_no_url() {
-    run_child("user:secret@collector:4318");
-}
-
 #[expect(clippy::disallowed_methods, reason = "the child ends as a binary does, not as a test")]
-fn run_child(endpoint: &str) {
+fn run_as_a_binary(endpoint: &str) -> ! {
     let log = Log { level: "debug,hyper_util=off,reqwest=off".to_owned(), format: LogFormat::Text };
     let code = process::main("rfx-worker", async |_| {
         let guard = start("rfx-worker", &log, &settings(endpoint));
@@ -213,9 +201,13 @@ fn run_child(endpoint: &str) {
 
 #[test]
 fn a_collector_that_is_not_there_costs_one_warning_and_changes_nothing() {
-    for name in ["child_with_an_endpoint_that_is_dead", "child_with_an_endpoint_that_is_no_url"] {
+    if let Some(endpoint) = testing::role() {
+        run_as_a_binary(&endpoint);
+    }
+    let name = "telemetry::tests::a_collector_that_is_not_there_costs_one_warning_and_changes_nothing";
+    for dead_or_no_url in ["http://127.0.0.1:1", "user:secret@collector:4318"] {
         let started = Instant::now();
-        let mut child = testing::child(&format!("telemetry::tests::{name}"));
+        let mut child = testing::child(name, dead_or_no_url);
         let said = testing::all(child.stderr.take());
         let status = child.wait().expect("it ends");
         assert!(
