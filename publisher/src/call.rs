@@ -132,34 +132,20 @@ impl Call {
 
 #[cfg(test)]
 mod tests {
-    use rfx_schemas::name::{Group, Queue};
-    use rfx_schemas::stamp::Stamp;
+    use rfx_schemas::name::Group;
 
     use super::*;
 
     fn catalogue() -> Catalogue {
         let record = |version: &str, kind: &str| FunctionRecord {
-            name: "t.double".parse().expect("a name"),
-            version: version.parse().expect("a version"),
-            group: "main".parse().expect("a group"),
-            queue: Queue::main(),
-            pool: "t".to_owned(),
-            doc: String::new(),
-            tags: Vec::new(),
-            owner: None,
-            timeout: None,
-            isolation: None,
-            retry: None,
-            secrets: Vec::new(),
-            examples: Vec::new(),
             input: json!({"type": "object", "properties": {"n": {"type": kind}}, "required": ["n"],
                 "additionalProperties": false}),
-            output: Value::Null,
-            state: Vec::new(),
-            flow: None,
-            source: None,
-            digest: None,
-            seen: Stamp::now(),
+            ..FunctionRecord::new(
+                "t.double".parse().expect("a name"),
+                version.parse().expect("a version"),
+                "main".parse().expect("a group"),
+                "t",
+            )
         };
         let fallback: Group = "main".parse().expect("a group");
         let functions = vec![record("9", "string"), record("10", "integer")];

@@ -68,6 +68,34 @@ pub struct FunctionRecord {
     pub seen: Stamp,
 }
 
+impl FunctionRecord {
+    /// A function of which nothing is known but what it is called and where it is served, seen now.
+    pub fn new(name: Function, version: Version, group: Group, pool: &str) -> Self {
+        Self {
+            name,
+            version,
+            group,
+            queue: Queue::main(),
+            pool: pool.to_owned(),
+            doc: String::new(),
+            tags: Vec::new(),
+            owner: None,
+            timeout: None,
+            isolation: None,
+            retry: None,
+            secrets: Vec::new(),
+            examples: Vec::new(),
+            input: Value::Null,
+            output: Value::Null,
+            state: Vec::new(),
+            flow: None,
+            source: None,
+            digest: None,
+            seen: Stamp::now(),
+        }
+    }
+}
+
 /// A module of a pool that could not be imported: its functions are missing from the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenModule {

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use rfx_flow::diagnostic::{Problem, Source};
 use rfx_flow::{Checked, check, files, input_schema, library};
-use rfx_schemas::name::{Group, Queue};
+use rfx_schemas::name::Group;
 use rfx_schemas::payload::hex;
 use rfx_schemas::record::{BrokenModule, FunctionRecord};
-use rfx_schemas::stamp::Stamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -38,27 +37,18 @@ pub fn of_pool(folder: &Path, pool: &str, group: &Group) -> (Vec<FunctionRecord>
 fn record(checked: &Checked, text: String, source: String, pool: &str, group: &Group) -> FunctionRecord {
     let flow = &checked.flow;
     let outputs: Map<_, _> = flow.outputs.iter().map(|(name, _)| (name.to_string(), json!({}))).collect();
+    let name = flow.name.parse().expect("the flow is checked");
+    let version = flow.version.clone().unwrap_or_else(|| "1".parse().expect("a version"));
     FunctionRecord {
-        name: flow.name.parse().expect("the flow is checked"),
-        version: flow.version.clone().unwrap_or_else(|| "1".parse().expect("a version")),
-        group: group.clone(),
-        queue: Queue::main(),
-        pool: pool.to_owned(),
         doc: flow.description.clone(),
         tags: flow.about.tags.clone(),
         owner: flow.about.owner.clone(),
-        timeout: None,
-        isolation: None,
-        retry: None,
-        secrets: Vec::new(),
-        examples: Vec::new(),
         // What it extends says the rest, which may be elsewhere.
         input: if flow.extends.is_some() { Value::Null } else { input_schema(flow) },
         output: json!({"type": "object", "properties": outputs}),
-        state: Vec::new(),
         digest: Some(hex(&Sha256::digest(text.as_bytes()))),
         flow: Some(text),
         source: Some(source),
-        seen: Stamp::now(),
+        ..FunctionRecord::new(name, version, group.clone(), pool)
     }
 }

@@ -84,26 +84,16 @@ pub fn ended(job: &ReleasedJob, kind: OutcomeKind, output: &Value) -> Fact {
 /// A catalogue with a few functions whose schemas are known.
 pub fn some_functions() -> Catalogue {
     let record = |name: &str, input: Value, output: Value, state: &[&str]| FunctionRecord {
-        name: name.parse().expect("a name"),
-        version: "1".parse().expect("a version"),
-        group: "local".parse().expect("a group"),
-        queue: rfx_schemas::name::Queue::main(),
-        pool: "test".to_owned(),
-        doc: String::new(),
-        tags: Vec::new(),
-        owner: None,
-        timeout: None,
-        isolation: None,
-        retry: None,
-        secrets: Vec::new(),
-        examples: Vec::new(),
         input,
         output,
         state: state.iter().map(|key| (*key).to_owned()).collect(),
-        flow: None,
-        source: None,
-        digest: None,
         seen: at(0),
+        ..FunctionRecord::new(
+            name.parse().expect("a name"),
+            "1".parse().expect("a version"),
+            "local".parse().expect("a group"),
+            "test",
+        )
     };
     let named = json!({
         "type": "object", "additionalProperties": false, "required": ["name"],
